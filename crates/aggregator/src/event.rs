@@ -13,6 +13,7 @@ use pushscale_decision::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::auth::PodIdentity;
 use crate::control_loop::RecordedSegments;
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{CostOwner, PodRef, Scale, ScaleError, Written};
@@ -146,12 +147,8 @@ pub enum Event {
 /// A pushed reading and the channel for the loop's verdict.
 #[derive(Debug)]
 pub struct Pushed {
-    /// `metadata.namespace` of the pod.
-    pub namespace: String,
-    /// `metadata.name` of the pod.
-    pub name: String,
-    /// `metadata.uid` of the pod.
-    pub uid: PodUid,
+    /// The pod.
+    pub pod: Arc<PodIdentity>,
     /// When the head of the push was received.
     pub received: Instant,
     /// The reading.

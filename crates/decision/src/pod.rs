@@ -11,7 +11,8 @@ pub struct PodUid {
     /// The first eight bytes of the text, in the same order. They are random, so a search among thousands of pods
     /// compares numbers and follows one pointer instead of a dozen.
     start: u64,
-    text: Box<str>,
+    /// Shared: each pod is a key in several maps, and its UID is recorded with each reading.
+    text: Arc<str>,
 }
 
 impl PodUid {

@@ -64,7 +64,7 @@ pub struct PodIdentity {
 /// A pod whose token was reviewed.
 #[derive(Debug)]
 pub(crate) struct AuthenticatedPod {
-    pub(crate) identity: PodIdentity,
+    pub(crate) identity: Arc<PodIdentity>,
     rate_limiter: RateLimiter,
 }
 

@@ -153,7 +153,7 @@ impl Reviews {
         let (outcome, result) = match answer {
             Ok(Ok(identity)) => {
                 let pod = Arc::new(AuthenticatedPod {
-                    identity,
+                    identity: Arc::new(identity),
                     rate_limiter: RateLimiter::default(),
                 });
                 (ReviewOutcome::Authenticated, Ok(pod))

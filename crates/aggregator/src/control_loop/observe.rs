@@ -10,6 +10,7 @@ use super::ControlLoop;
 use super::effect::Effects;
 use super::managed_scaler::{ManagedScaler, ScaleRead};
 
+use crate::auth::PodIdentity;
 use crate::event::{DeletionFacts, Pushed, ScalerFacts, Verdict, WatchId};
 use crate::names::ScalerKey;
 
@@ -190,31 +191,18 @@ impl ControlLoop {
 
     pub(super) fn handle_push(&mut self, pushed: Pushed) {
         let age = pushed.reading.age + pushed.received.elapsed();
-        let verdict = self.learn(
-            &pushed.namespace,
-            &pushed.name,
-            &pushed.uid,
-            age,
-            pushed.reading.reading,
-        );
+        let verdict = self.learn(&pushed.pod, age, Arc::new(pushed.reading.reading));
         // The sidecar may have disconnected.
         pushed.reply.send(verdict).ok();
     }
 
-    fn learn(
-        &mut self,
-        namespace: &str,
-        name: &str,
-        uid: &PodUid,
-        age: Duration,
-        reading: Reading,
-    ) -> Verdict {
+    fn learn(&mut self, pusher: &PodIdentity, age: Duration, reading: Arc<Reading>) -> Verdict {
         let now = self.now();
-        let reading = Arc::new(reading);
+        let uid = &pusher.uid;
         let Some(pod) = self.pod_index.get_mut(uid) else {
             return Verdict::UnknownPod;
         };
-        if pod.name != name || pod.namespace != namespace {
+        if pod.name != pusher.name || pod.namespace != pusher.namespace {
             return Verdict::PodMismatch {
                 pod: format!("{}/{}", pod.namespace, pod.name),
             };

@@ -18,7 +18,7 @@ use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, ParseError, Push, PushRespon
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use crate::auth::{AuthError, Authenticator, Caller, ConnectionToken};
+use crate::auth::{AuthError, Authenticator, Caller, ConnectionToken, PodIdentity};
 use crate::convert::received_reading;
 use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
@@ -129,35 +129,34 @@ impl Ingest {
             .await?;
         let (body, reservation) = budget.read(request.into_body()).await?;
         let push = Push::parse(&body)?;
-        if let Caller::Pod { pod, .. } = &caller {
-            let pod = &pod.identity;
-            if push.pod.uid != pod.uid.as_str()
-                || push.pod.name != pod.name
-                || push.pod.namespace != pod.namespace
-            {
-                return Err(PushError::new(
-                    StatusCode::FORBIDDEN,
-                    PushOutcome::PodMismatch,
-                    format!(
-                        "the token belongs to pod {}/{}: a pod can only push its own readings",
-                        pod.namespace, pod.name
-                    ),
-                ));
+        let (pod, token_remembered) = match caller {
+            Caller::Anonymous => {
+                let pod = PodIdentity {
+                    namespace: push.pod.namespace.to_string(),
+                    name: push.pod.name.to_string(),
+                    uid: push.pod.uid.to_string().into(),
+                };
+                (Arc::new(pod), false)
             }
+            Caller::Pod { pod, remembered } => (Arc::clone(&pod.identity), remembered),
+        };
+        if push.pod.uid != pod.uid.as_str()
+            || push.pod.name != pod.name
+            || push.pod.namespace != pod.namespace
+        {
+            return Err(PushError::new(
+                StatusCode::FORBIDDEN,
+                PushOutcome::PodMismatch,
+                format!(
+                    "the token belongs to pod {}/{}: a pod can only push its own readings",
+                    pod.namespace, pod.name
+                ),
+            ));
         }
-        let token_remembered = matches!(
-            caller,
-            Caller::Pod {
-                remembered: true,
-                ..
-            }
-        );
         let interval = push.interval_seconds;
         let (reply, verdict) = oneshot::channel();
         let pushed = Pushed {
-            namespace: push.pod.namespace.to_string(),
-            name: push.pod.name.to_string(),
-            uid: push.pod.uid.to_string().into(),
+            pod,
             received,
             reading: received_reading(&push),
             reply,

@@ -41,7 +41,7 @@ pub(super) struct Segment {
 pub(super) enum Entry {
     Pod(PodUid, Pod),
     PodDeleted(PodUid),
-    Reading(PodUid, Moment, Reading),
+    Reading(PodUid, Moment, Arc<Reading>),
     Wrote { from: u32, to: u32 },
     WriteFailed(String),
     Scheduled(Option<u32>),
@@ -55,7 +55,9 @@ impl Entry {
         let own = match self {
             Self::Reading(_, _, reading) => {
                 let names = reading.models.iter().map(|model| model.name.len());
-                names.sum::<usize>() + reading.models.len() * size_of::<ModelReading>()
+                size_of::<Reading>()
+                    + names.sum::<usize>()
+                    + reading.models.len() * size_of::<ModelReading>()
             }
             Self::WriteFailed(message) => message.len(),
             Self::Decided(decided) => {

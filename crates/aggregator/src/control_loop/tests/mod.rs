@@ -18,12 +18,14 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::auth::PodIdentity;
 use crate::event::{
     CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts,
     StoredStatus, Verdict, WatchId,
 };
 use crate::history::{History, ScalerHistory};
 use crate::names::TargetRef;
+use crate::report::EventReport;
 use crate::run::STALLED_AFTER;
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
 
@@ -418,9 +420,11 @@ impl Fixture {
         self.sequence += 1;
         let (reply, mut verdict) = oneshot::channel();
         self.handle(Event::Pushed(Box::new(Pushed {
-            namespace: NAMESPACE.to_owned(),
-            name: pod.to_owned(),
-            uid: PodUid::from(pod),
+            pod: Arc::new(PodIdentity {
+                namespace: NAMESPACE.to_owned(),
+                name: pod.to_owned(),
+                uid: PodUid::from(pod),
+            }),
             received: Instant::now(),
             reading: ReceivedReading {
                 age: Duration::ZERO,
@@ -536,6 +540,31 @@ async fn a_second_scaler_that_only_recommends_does_not_stop_the_first() {
             "{mode}: {writes:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_found_the_queue_full_is_reported_once_there_is_room() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    let other = || {
+        Report::Event(EventReport {
+            scaler: key("b"),
+            uid: String::new(),
+            warning: false,
+            reason: "Test",
+            action: "Test".to_owned(),
+            note: String::new(),
+        })
+    };
+    while fixture.control_loop.reports.try_send(other()).is_ok() {}
+    assert!(fixture.push("pod-0", 0).is_accepted());
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["pods"]["fresh"], 0);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(fixture.push("pod-0", 0).is_accepted());
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["pods"]["fresh"], 1);
 }
 
 #[tokio::test(start_paused = true)]
