@@ -1,7 +1,4 @@
-//! Checkpoints store what a scaler has learned beyond the lifetime of the aggregators.
-//!
-//! Each aggregator reads the stored one when a scaler appears, and again when it becomes the leader. Only the leader
-//! writes, and only after it has read: otherwise it would replace a week by what it has seen itself.
+//! Reads of checkpoints, and what is reported before the exit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,17 +39,17 @@ impl ControlLoop {
         watch: &WatchId,
         outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     ) {
-        if let Err(error) = &outcome
-            && let Some(left_out) = self
-                .checkpoint_reads
-                .failure_log
-                .allow(Instant::now().into_std())
+        let failure = outcome.as_ref().err().cloned();
+        let is_watched = self.input_of(watch, |scaler, context, effects| {
+            scaler.checkpoint_read(context, outcome, effects);
+        });
+        let log = &self.checkpoint_reads.failure_log;
+        if is_watched.is_some()
+            && let Some(error) = failure
+            && let Some(left_out) = log.allow(Instant::now().into_std())
         {
             tracing::warn!(autoscaler = %watch.scaler, %error, left_out, "failed to read the checkpoint");
         }
-        self.input_of(watch, |scaler, context, effects| {
-            scaler.checkpoint_read(context, outcome, effects);
-        });
     }
 
     /// Reports what is known before the exit: all checkpoints, with what was learned since the last write, and the

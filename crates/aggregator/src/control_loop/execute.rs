@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Hold, Outcome};
 use tokio::time::Instant;
 
@@ -73,14 +74,17 @@ impl ControlLoop {
                 Effect::Unmark(pods) => self.unmark(key, pods),
                 Effect::SetFinalizers(change) => self.set_finalizers(key, change),
                 Effect::ReadCheckpoint(stored) => self.read_checkpoint(key, stored),
-                Effect::Report(report) => {
-                    let is_status = matches!(report, Report::Status(_));
-                    if !self.report(report)
-                        && is_status
+                Effect::Report(Report::Status(report)) => {
+                    let status = PushScalerStatus::clone(&report.status);
+                    let now = self.now();
+                    if self.report(Report::Status(report))
                         && let Some(scaler) = self.scalers.get_mut(key)
                     {
-                        scaler.status_dropped();
+                        scaler.status_queued(now, status);
                     }
+                }
+                Effect::Report(report) => {
+                    self.report(report);
                 }
                 Effect::Decided(decided) => self.record_decision(key, &decided),
                 Effect::Load(sample) => {

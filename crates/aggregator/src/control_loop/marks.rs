@@ -1,4 +1,4 @@
-//! Marks the pods to be deleted first, and removes marks that are no longer needed.
+//! Removes marks of pods that are no longer needed, and counts the outcomes of marking.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,4 @@
-//! `onDelete: Restore`: the replica count that is written back before the deletion.
-//!
-//! Everything follows from what the API server has. The finalizer exists only with `onDelete: Restore`. The replica
-//! count from before the first change is in the status before that change is written, so that no leader can lose it.
+//! `onDelete: Restore`: writes the replica count back before the deletion.
 
 use pushscale_decision::Reason;
 

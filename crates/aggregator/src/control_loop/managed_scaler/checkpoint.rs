@@ -1,4 +1,7 @@
-//! When the checkpoint of a scaler is read and written.
+//! Checkpoints store what a scaler has learned beyond the lifetime of the aggregators.
+//!
+//! Each aggregator reads the stored one when a scaler appears, and again when it becomes the leader. Only the leader
+//! writes, and only after it has read: otherwise it would replace a week by what it has seen itself.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;

@@ -17,7 +17,7 @@ pub(crate) struct Limits {
 }
 
 impl ManagedScaler {
-    /// Does what is due: decides, removes marks of pods, and reads or writes the checkpoint.
+    /// Does what is due: changes the finalizer, decides, removes marks of pods, and reads or writes the checkpoint.
     pub(crate) fn wake(&mut self, context: &Context, limits: Limits, effects: &mut Effects) {
         self.due = None;
         // The replica count is uncertain while a write is in flight. Its end makes the scaler due again.

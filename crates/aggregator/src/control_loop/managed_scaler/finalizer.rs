@@ -1,4 +1,7 @@
-//! `onDelete: Restore`: when the finalizer is added, and when it is removed.
+//! `onDelete: Restore`: the finalizer, and the replica count to write back before the deletion.
+//!
+//! Everything follows from what the API server has. The finalizer exists only with `onDelete: Restore`. The replica
+//! count from before the first change is in the status before that change is written, so that no leader can lose it.
 
 use pushscale_api::names::RESTORE_FINALIZER;
 use pushscale_daemon::backoff::Backoff;

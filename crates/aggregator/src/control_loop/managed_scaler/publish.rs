@@ -186,18 +186,18 @@ impl ManagedScaler {
                 effects.push(Effect::Report(Report::Status(StatusReport {
                     scaler: self.key.clone(),
                     uid: self.uid.clone(),
-                    status: Box::new(status.clone()),
+                    status: Box::new(status),
                 })));
-                self.published.0 = Some((context.now, status));
             }
             Due::Never => {}
             Due::At(at) => self.wake_at(at, effects),
         }
     }
 
-    /// Publishes the status again, because the last one was dropped.
-    pub(crate) fn status_dropped(&mut self) {
-        self.published = PublishedStatus::default();
+    /// Records that a status was queued for the API server. One that is dropped instead, because the queue is full, is
+    /// due again.
+    pub(crate) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
+        self.published.0 = Some((now, status));
     }
 
     /// Reports a warning, unless it was reported recently.

@@ -1,6 +1,6 @@
 //! A scaler without a control loop: inputs and their effects.
 
-use pushscale_api::{PushScalerSpec, ScaleChange, policy_of};
+use pushscale_api::{PushScalerSpec, PushScalerStatus, ScaleChange, policy_of};
 use pushscale_decision::{
     Decision, Latency, ModelReading, Pod, Queue, Reading, ServerState, TargetState,
 };
@@ -185,9 +185,9 @@ impl Fixture {
     }
 }
 
-fn statuses(effects: &Effects) -> Vec<Value> {
-    let statuses = effects.iter().filter_map(|effect| match effect {
-        Effect::Report(Report::Status(report)) => serde_json::to_value(&report.status).ok(),
+fn statuses(effects: Effects) -> Vec<PushScalerStatus> {
+    let statuses = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Report(Report::Status(report)) => Some(*report.status),
         _ => None,
     });
     statuses.collect()
@@ -213,14 +213,13 @@ fn a_write_is_requested_once_and_published_when_it_has_ended() {
     } = &mut fixture;
     let mut effects = Effects::new();
     scaler.write_finished(context, 1, write.to, outcome, &mut effects);
-    let history = &statuses(&effects)[0]["history"][0];
-    assert_eq!(history["from"], 1, "{effects:?}");
-    assert_eq!(history["to"], write.to);
     let events = effects.iter().filter_map(|effect| match effect {
         Effect::Report(Report::Event(event)) => Some(event.reason),
         _ => None,
     });
     assert_eq!(events.collect::<Vec<_>>(), ["SuccessfulRescale"]);
+    let change = &statuses(effects)[0].history[0];
+    assert_eq!((change.from, change.to), (1, write.to.cast_signed()));
 }
 
 #[test]
@@ -262,14 +261,17 @@ fn mode_off_cancels_a_write_in_flight() {
 }
 
 #[test]
-fn a_status_that_was_dropped_is_reported_again() {
+fn a_status_is_reported_until_it_was_queued() {
     let mut fixture = Fixture::new(true);
     fixture.learn(Duration::ZERO);
-    assert_eq!(statuses(&fixture.wake()).len(), 1);
+    let dropped = statuses(fixture.wake());
     fixture.advance(1);
-    assert_eq!(statuses(&fixture.wake()).len(), 0, "it is unchanged");
-    fixture.scaler.status_dropped();
-    assert_eq!(statuses(&fixture.wake()).len(), 1);
+    let queued = statuses(fixture.wake());
+    assert_eq!((dropped.len(), queued.len()), (1, 1));
+    let now = fixture.context.now;
+    fixture.scaler.status_queued(now, queued[0].clone());
+    fixture.advance(1);
+    assert_eq!(statuses(fixture.wake()), [], "it is unchanged");
 }
 
 #[test]
