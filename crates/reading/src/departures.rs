@@ -18,9 +18,9 @@ const BUSY_WINDOW: f64 = 3.0;
 const COMPARED_SERVICES: f64 = 40.0;
 
 /// The requests in flight are corrected by Little's law over as many service times as one has seconds, from 1 to this.
-/// Faster, a fleet with services of five minutes took 40% more pods: the times of completed requests show a change of
-/// the load a service time later. Slower, the errors of single responses would add up to more than the few requests
-/// that short services keep in flight.
+/// With a faster correction, a fleet with services of five minutes took 40% more pods, because the times of completed
+/// requests show a change of the load a service time later. With a slower one, the errors of single responses would add
+/// up to more than the few requests that short services keep in flight.
 const CORRECTED_SERVICES: f64 = 60.0;
 
 /// Counts completed and rejected requests of one model.

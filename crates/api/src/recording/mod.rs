@@ -26,7 +26,7 @@ pub use time::nanos;
 pub struct Recording {
     /// The scaler and the time.
     pub name: String,
-    /// The release that wrote the recording. Other releases cannot read its memory.
+    /// The release that wrote the recording. Other releases cannot decode its recorded state.
     pub release: String,
     /// The spec at the beginning.
     pub spec: PushScalerSpec,

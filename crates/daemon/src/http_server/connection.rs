@@ -48,7 +48,7 @@ where
         if received.is_empty() {
             let waited = tokio::select! {
                 biased;
-                // First, so that a client which always has sent the next request ends as well.
+                // Checked first, so that a client that always has sent its next request is disconnected as well.
                 () = &mut cancelled => {
                     let closed = timeout(limits.grace, stream.shutdown()).await;
                     tracing::trace!(?closed, "idle connection closed");
@@ -165,7 +165,7 @@ where
         }
     };
     match outcome {
-        // A copy: even an empty one would keep the whole buffer.
+        // Copied, because even an empty slice would keep the whole buffer alive.
         Ok(true) => Some(Bytes::copy_from_slice(&connection.into_parts().read_buf)),
         Ok(false) => None,
         Err(error) => {

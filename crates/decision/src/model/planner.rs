@@ -31,8 +31,7 @@ const IDLE_SECONDS: f64 = 60.0;
 /// The hold after a start (docs/ALGORITHM.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 
-/// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md,
-/// I3).
+/// For a backlog, at most this multiple of the pods that the arrival rate needs is ordered (docs/ALGORITHM.md, I3).
 const MAX_ORDER: f64 = 3.0;
 
 /// The seconds that one plan learns from at most: the longest scrape interval. In a longer gap nothing was observed.
@@ -49,7 +48,7 @@ struct Demand {
     replicas: u32,
     /// The offered load, in fully utilised pods.
     offered: f64,
-    /// The requests in process that a pod counts for, if that decides because no batch was full yet.
+    /// The in-flight requests that a pod is assumed to process, if that decides because no batch was full yet.
     batch_fill: Option<u32>,
 }
 

@@ -264,7 +264,7 @@ fn parse_spikes(text: &str) -> Result<Part, String> {
     let (length, every) = (whole(length, example)?, whole(every, example)?);
     if length == 0 || length >= every {
         return Err(format!(
-            "a spike of {length} s every {every} s: it must last 1 s or more, and less than that"
+            "a spike of {length} s every {every} s: a spike must last at least 1 s and less than its period"
         ));
     }
     Ok(Part::Spikes {
