@@ -12,9 +12,6 @@ use crate::command_line::pushscale;
 use crate::external_metrics::host_address;
 use crate::reporting_fleet::ReportingFleet;
 
-/// The name that KEDA gives to the HPA of the ScaledObject `torchserve`.
-const HPA: &str = "keda-hpa-torchserve";
-
 /// For readings that are pushed by hand: a queue latency alone decides, at once, in both directions.
 const RECOMMEND: &str = "  mode: Recommend\n  algorithm: Ratio\n  \
                          behavior: { scaleDown: { stabilizationWindowSeconds: 0 } }\n";
@@ -56,11 +53,11 @@ fn recommend(namespace: &Namespace<'_>, more: &str) {
     namespace.scale_deployment(&spec);
 }
 
-/// Returns `spec.metrics` of the HPA; null if there is none.
-fn metrics(namespace: &Namespace<'_>) -> Value {
+/// Returns the HPA; null until KEDA has created it.
+fn hpa(namespace: &Namespace<'_>) -> Value {
     let list: Value =
         serde_json::from_str(&namespace.kubectl(&["get", "hpa", "-o", "json"])).unwrap();
-    list["items"][0]["spec"]["metrics"].clone()
+    list["items"][0].clone()
 }
 
 #[tokio::test]
@@ -74,16 +71,16 @@ async fn a_scaled_object_follows_a_pushscaler_that_is_created_later() {
     follow(&namespace, &aggregator, |_| {}).await;
     let fleet = ReportingFleet::push_to(&namespace, &aggregator);
     fleet
-        .until("created by KEDA", || metrics(&namespace).is_array())
+        .until("created by KEDA", || hpa(&namespace).is_object())
         .await;
-    let external = metrics(&namespace)[0]["external"].clone();
+    let external = hpa(&namespace)["spec"]["metrics"][0]["external"].clone();
     assert_eq!(external["metric"]["name"], "s0-torchserve-desired");
     let target = json!({ "type": "AverageValue", "averageValue": "1" });
     assert_eq!(external["target"], target);
 
     // The value of a metric whose PushScaler is missing is unknown, and the HPA keeps the size.
     let failed = "False/FailedGetExternalMetric";
-    let condition = || Namespace::condition(&namespace.get("hpa", HPA), "ScalingActive");
+    let condition = || Namespace::condition(&hpa(&namespace), "ScalingActive");
     fleet.until(failed, || condition() == failed).await;
     assert_eq!(namespace.replicas(), 2);
 
@@ -96,7 +93,7 @@ async fn a_scaled_object_follows_a_pushscaler_that_is_created_later() {
     // At 7 ms the size is right.
     fleet.report(Some(0.007));
     let current = || {
-        let status = namespace.get("hpa", HPA)["status"].clone();
+        let status = hpa(&namespace)["status"].clone();
         let metric = status["currentMetrics"][0]["external"]["current"].clone();
         let replicas = status["currentReplicas"].as_u64();
         (metric["averageValue"].clone(), replicas)
@@ -173,7 +170,7 @@ async fn a_switch_from_a_scaled_object_pauses_keda_and_its_undo_resumes_it() {
     let namespace = Namespace::create(cluster, "keda-adopted");
     namespace.deploy("Deployment", 2).await;
     namespace.apply(CRON);
-    let is_running = || metrics(&namespace).is_array();
+    let is_running = || hpa(&namespace).is_object();
     namespace
         .until("scaledobject", "torchserve", "run by KEDA", |_| {
             is_running()
@@ -193,7 +190,7 @@ async fn a_switch_from_a_scaled_object_pauses_keda_and_its_undo_resumes_it() {
     // No aggregator runs.
     let switched = adopt(&["--switch", "--force"]);
     assert!(switched.status.success(), "{switched:?}");
-    assert_eq!((mode(), metrics(&namespace)), (json!("Apply"), Value::Null));
+    assert_eq!((mode(), hpa(&namespace)), (json!("Apply"), Value::Null));
     let undone = adopt(&["--undo", "--force"]);
     assert!(undone.status.success(), "{undone:?}");
     assert_eq!(mode(), "Recommend");
@@ -220,7 +217,7 @@ async fn a_target_whose_value_was_unknown_is_still_started_by_the_stream() {
         scaled_object["spec"]["pollingInterval"] = json!(3600);
     })
     .await;
-    let condition = || Namespace::condition(&namespace.get("hpa", HPA), "ScalingActive");
+    let condition = || Namespace::condition(&hpa(&namespace), "ScalingActive");
     let known = "True/ValidMetricFound";
     fleet.until(known, || condition() == known).await;
     fleet.report(None);
