@@ -33,6 +33,7 @@ pub mod prometheus;
 pub mod readings;
 pub mod reference_model;
 pub mod repeated_scale_down;
+pub mod scenarios;
 pub mod sidecar;
 pub mod simulated_hour;
 #[warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

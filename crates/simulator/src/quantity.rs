@@ -40,7 +40,7 @@ pub(crate) fn seconds(text: &str) -> Option<usize> {
     clippy::cast_sign_loss,
     reason = "a double saturates"
 )]
-pub(crate) fn whole(number: f64) -> u32 {
+pub fn whole(number: f64) -> u32 {
     number as u32
 }
 

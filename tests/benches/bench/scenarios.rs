@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_simulator::scenario::{
-    Draft, Scenario, held_out_scenario, random_hostile_scenario, random_scenario,
-};
+use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
+use pushscale_tests::scenarios::{held_out_scenario, random_hostile_scenario};
 
 use crate::environment::number;
 

@@ -60,4 +60,4 @@ pub use spec::{ClusterSpec, Gap, Slow};
 pub use view::{PodReading, PodState, PodView, ServerHealth, View};
 pub use warm_up::WarmUp;
 
-pub(crate) use random::Random;
+pub use random::Random;

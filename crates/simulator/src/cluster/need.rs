@@ -49,7 +49,7 @@ impl ClusterSpec {
     }
 
     /// Returns the requests per second that a pod completes at [`Self::utilisation`].
-    pub(crate) fn requests_per_pod(&self) -> f64 {
+    pub fn requests_per_pod(&self) -> f64 {
         let batches = self.utilisation() * f64::from(self.workers) / self.batch_seconds();
         batches * f64::from(self.batching.size.max(1))
     }

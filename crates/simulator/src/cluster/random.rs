@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The random number generator: small, fast, and the same on every machine.
-pub(crate) type Random = Xoshiro256PlusPlus;
+pub type Random = Xoshiro256PlusPlus;
 
 /// One random number generator per purpose. With a single one, an additional pod would change the load, and two
 /// controllers with the same seed would not get the same load.

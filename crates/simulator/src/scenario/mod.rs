@@ -19,10 +19,8 @@
 mod clients;
 mod draft;
 mod faults;
-mod held_out;
 mod keys;
-mod random;
-mod random_hostile;
+pub mod random;
 mod servers;
 mod source;
 mod sweep;
@@ -30,10 +28,8 @@ mod values;
 mod write;
 
 pub use draft::Draft;
-pub use held_out::held_out_scenario;
 pub use keys::{KEYS, Key};
 pub use random::random_scenario;
-pub use random_hostile::random_hostile_scenario;
 pub use source::Source;
 pub use sweep::Sweep;
 

@@ -6,9 +6,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, Exp1, StandardNormal};
 
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, ClusterSpec, Goal, Random, Slow};
-use crate::quantity::whole;
+use crate::cluster::{Balancing, ClusterSpec, Goal, Slow};
 use crate::traffic::Traffic;
+
+pub use crate::cluster::Random;
+pub use crate::quantity::whole;
 
 /// Maximum arrival rate, in requests per second.
 const MAX_RATE: f64 = 900.0;
@@ -252,18 +254,22 @@ fn changed_service(kind: usize, seconds: usize) -> Vec<Slow> {
     }
 }
 
-pub(super) fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
+/// Picks one of the values.
+pub fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[random.random_range(0..from.len())]
 }
 
-pub(super) fn log_uniform(random: &mut Random, least: f64, most: f64) -> f64 {
+/// Returns a number between the two, whose logarithm is distributed uniformly.
+pub fn log_uniform(random: &mut Random, least: f64, most: f64) -> f64 {
     random.random_range(least.ln()..most.ln()).exp()
 }
 
-pub(super) fn normal(random: &mut Random) -> f64 {
+/// Returns a number of the normal distribution with mean 0 and deviation 1.
+pub fn normal(random: &mut Random) -> f64 {
     StandardNormal.sample(random)
 }
 
-pub(super) fn exponential(random: &mut Random) -> f64 {
+/// Returns a number of the exponential distribution with mean 1.
+pub fn exponential(random: &mut Random) -> f64 {
     Exp1.sample(random)
 }

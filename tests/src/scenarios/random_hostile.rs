@@ -1,10 +1,7 @@
 //! Random scenarios of clusters that are hard to scale.
 
+use pushscale_simulator::scenario::random::{Random, log_uniform, pick, whole};
 use rand::{RngExt as _, SeedableRng as _};
-
-use super::random::{log_uniform, pick};
-use crate::cluster::Random;
-use crate::quantity::whole;
 
 /// About how many requests a run has at most: a shorter service time has a smaller fleet.
 const REQUESTS: f64 = 3e6;
@@ -222,7 +219,7 @@ fn milliseconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Draft;
+    use pushscale_simulator::scenario::Draft;
 
     #[test]
     fn scenarios_are_reproducible_and_have_all_features() {

@@ -2,13 +2,13 @@
 
 use std::f64::consts::PI;
 
+use pushscale_simulator::cluster::{Balancing, ClusterSpec, Goal};
+use pushscale_simulator::scenario::random::{
+    Random, exponential, log_uniform, normal, pick, whole,
+};
+use pushscale_simulator::scenario::{Scenario, Source};
+use pushscale_simulator::traffic::Traffic;
 use rand::{RngExt as _, SeedableRng as _};
-
-use super::random::{exponential, log_uniform, normal, pick};
-use super::{Scenario, Source};
-use crate::cluster::{Balancing, ClusterSpec, Goal, Random};
-use crate::quantity::whole;
-use crate::traffic::Traffic;
 
 /// About how many requests a run has at most: a shorter service time has a smaller fleet.
 const REQUESTS: f64 = 2e7;
