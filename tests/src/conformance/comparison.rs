@@ -4,10 +4,11 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pushscale_cli::replay::{Difference, parse_case, replay};
-
+use super::case::parse_case;
+use super::difference::Difference;
 use super::error::ConformanceError;
 use super::recorder::{Recorder, Recording};
+use super::replay::replay;
 
 /// The interval of progress reports.
 const PROGRESS: Duration = Duration::from_secs(2);

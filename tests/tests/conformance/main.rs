@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use pushscale_cli::replay::{Case, read_cases};
+use pushscale_tests::conformance::{Case, read_cases};
 
 /// Cases with one metric.
 const SAMPLE: &str = "hpa-sample.jsonl";

@@ -1,6 +1,6 @@
 //! Pushscale decides as recorded.
 
-use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
+use pushscale_tests::conformance::{SAFER_THAN_THE_HPA, replay};
 
 use super::{SAMPLE, SEVERAL, cases};
 

@@ -1,7 +1,7 @@
 //! Decisions that an aggregator exports as JSON lines are replayed without a difference.
 
 use pushscale_api::Algorithm;
-use pushscale_cli::replay::{Line, read_lines, replay_recording};
+use pushscale_cli::replay::{read_lines, replay_recording};
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
@@ -29,9 +29,7 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
         let mut wrote = false;
         let mut decisions = 0;
         for line in read_lines(recorded.body.as_bytes()) {
-            let Ok(Line::Recording { line, recording }) = line else {
-                panic!("{algorithm:?}: not a recording: {line:?}");
-            };
+            let (line, recording) = line.unwrap();
             let deviation = replay_recording(line, &recording, |decision| {
                 decisions += 1;
                 wrote |= decision.desired() == Some(to);
@@ -48,10 +46,7 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
         let other = recorded
             .body
             .replace("\"maxReplicas\":5", "\"maxReplicas\":2");
-        let line = read_lines(other.as_bytes()).next().unwrap().unwrap();
-        let Line::Recording { line, recording } = line else {
-            panic!("{algorithm:?}: no recording");
-        };
+        let (line, recording) = read_lines(other.as_bytes()).next().unwrap().unwrap();
         let deviation = replay_recording(line, &recording, |_| {}).unwrap();
         assert!(deviation.is_some(), "{algorithm:?}: no deviation");
         sidecar.end().await;

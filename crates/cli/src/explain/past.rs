@@ -9,7 +9,7 @@ use super::explanation::{Explanation, describe, subject};
 use crate::CommandError;
 use crate::cluster::{ClusterError, Connection};
 use crate::output::{Colors, age};
-use crate::replay::{Line, read_lines, replay_recording};
+use crate::replay::{read_lines, replay_recording};
 
 /// A time that the user names: absolute, or as a duration before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +93,7 @@ async fn recorded(
         source,
     };
     for line in read_lines(page.as_ref()) {
-        let Line::Recording { line, recording } = line.map_err(case)? else {
-            continue;
-        };
+        let (line, recording) = line.map_err(case)?;
         let each = |decision: &pushscale_decision::Decision| {
             let elapsed = SignedDuration::try_from(decision.at.since_origin());
             let decided = elapsed

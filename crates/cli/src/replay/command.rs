@@ -9,10 +9,8 @@ use std::process::ExitCode;
 use clap::Args;
 use pushscale_decision::Decision;
 
-use super::SAFER_THAN_THE_HPA;
-use super::decide::replay;
 use super::error::CaseError;
-use super::read::{Line, read_lines};
+use super::read::read_lines;
 use super::recording::replay_recording;
 use crate::{CommandError, input};
 
@@ -37,7 +35,6 @@ struct Counts {
     cases: usize,
     decisions: usize,
     different: usize,
-    safer: usize,
 }
 
 /// Replays all cases of the files and prints the differences. Exits with 1 if there are any.
@@ -57,12 +54,6 @@ pub fn run(options: &ReplayOptions) -> Result<ExitCode, CommandError> {
         "{} cases, {} decisions, {} cases differ",
         counts.cases, counts.decisions, counts.different
     );
-    if counts.safer > 0 {
-        println!(
-            "{} more differ as intended: the HPA's integers overflow, and Pushscale's saturate",
-            counts.safer
-        );
-    }
     Ok(ExitCode::from(u8::from(counts.different > 0)))
 }
 
@@ -72,28 +63,15 @@ fn replay_lines(
     counts: &mut Counts,
 ) -> Result<(), CaseError> {
     for line in read_lines(lines) {
-        let difference = match line? {
-            Line::Case(case) => {
-                counts.decisions += case.steps.len();
-                let difference = replay(&case)?;
-                if difference.is_some() && SAFER_THAN_THE_HPA.contains(&case.name.as_str()) {
-                    counts.safer += 1;
-                    None
-                } else {
-                    difference.map(|difference| difference.to_string())
-                }
-            }
-            Line::Recording { line, recording } => {
-                counts.decisions += recording.steps.len();
-                let explain = |decision: &Decision| {
-                    if options.explain {
-                        let at = decision.at.since_origin().as_secs_f64();
-                        println!("{at:.3} s: {decision}");
-                    }
-                };
-                replay_recording(line, &recording, explain)?.map(|deviation| deviation.to_string())
+        let (line, recording) = line?;
+        let explain = |decision: &Decision| {
+            if options.explain {
+                let at = decision.at.since_origin().as_secs_f64();
+                println!("{at:.3} s: {decision}");
             }
         };
+        let difference = replay_recording(line, &recording, explain)?;
+        counts.decisions += recording.steps.len();
         counts.cases += 1;
         if let Some(difference) = difference {
             counts.different += 1;

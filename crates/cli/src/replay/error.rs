@@ -15,8 +15,8 @@ pub enum CaseError {
         /// The error of the system.
         source: io::Error,
     },
-    /// A line is not a case.
-    #[error("line {line}: {field}: {problem}; tests/conformance/README.md describes the format")]
+    /// A line is not what was expected.
+    #[error("line {line}: {field}: {problem}")]
     Format {
         /// The line, counted from 1.
         line: usize,

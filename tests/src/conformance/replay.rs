@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pushscale_api::{Algorithm, MetricSpec, PushScalerSpec, ScaleTargetRef, policy_of};
+use pushscale_cli::replay::CaseError;
 use pushscale_decision::{
     Conditions, HpaCompatibility, HpaFlags, Latency, Metric, Moment, Outcome, PodUid, Policy,
     Scaler, Selector, TargetLatency, TargetState,
@@ -10,7 +11,6 @@ use pushscale_decision::{
 
 use super::case::{Case, CasePolicy, Fault, Step};
 use super::difference::{Difference, Found};
-use super::error::CaseError;
 use super::samples::{pod_of, reading_of};
 
 /// Replays a case with `algorithm: Ratio` and returns the first difference.
@@ -225,7 +225,7 @@ fn target_state(step: &Step, replicas: u32) -> TargetState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::parse_case;
+    use crate::conformance::parse_case;
 
     const CONTROLLER: &str =
         r#"{"toleranceMilli":100,"downscaleStabilizationSeconds":0,"syncSeconds":15}"#;

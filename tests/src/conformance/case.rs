@@ -1,9 +1,11 @@
 //! The format of a recorded case.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 
 use pushscale_api::Behavior;
 use pushscale_api::recording::RecordedPhase;
+use pushscale_cli::replay::{CaseError, parse_line, read_lines};
 use pushscale_decision::Phase;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny};
@@ -148,6 +150,20 @@ pub struct Expect {
     pub conditions: BTreeMap<String, String>,
 }
 
+/// Reads one case per line and ignores empty lines.
+pub fn read_cases(text: impl BufRead) -> impl Iterator<Item = Result<Case, CaseError>> {
+    read_lines(text).map(|line| line.map(|(line, case)| Case { line, ..case }))
+}
+
+/// Parses a case. The line's number is for error messages.
+///
+/// # Errors
+///
+/// Fails if the line is not JSON, or if a field is missing, unknown or invalid.
+pub fn parse_case(line: usize, text: &str) -> Result<Case, CaseError> {
+    parse_line(line, text).map(|case| Case { line, ..case })
+}
+
 /// Deserializes a behavior without unknown fields. The API server drops them, and so does the type; in a case they are
 /// errors.
 fn strict_behavior<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Behavior>, D::Error> {
@@ -184,5 +200,68 @@ fn unknown_field(written: &Value, deserialized: &Value) -> Option<String> {
                 unknown_field(value, known).map(|below| format!("[{index}].{below}"))
             }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: &str = r#"{"at":0,"specReplicas":1,"pods":[{"name":"a","phase":"Running","ready":true,"deleting":false,"valueMilli":1}],"expect":{"desired":1,"patched":false,"conditions":{}}}"#;
+
+    fn case(policy: &str, step: &str) -> String {
+        format!(
+            r#"{{"name":"x","policy":{policy},"controller":{{"toleranceMilli":100,"downscaleStabilizationSeconds":0,"syncSeconds":15}},"steps":[{step}]}}"#
+        )
+    }
+
+    #[test]
+    fn an_error_names_line_and_field() {
+        let policy = r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1000}"#;
+        let cases = [
+            (
+                case(policy, &STEP.replace("Running", "Sleeping")),
+                "steps[0].pods[0].phase: unknown variant `Sleeping`",
+            ),
+            (
+                case(policy, &STEP.replace("\"at\"", "\"when\"")),
+                "steps[0].when: unknown field `when`",
+            ),
+            (
+                case(&policy.replace("1000", "\"7ms\""), STEP),
+                "policy.targetMilli: invalid type: string \"7ms\"",
+            ),
+            (
+                case(
+                    r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1,"behavior":{"scaleUp":{"policy":[]}}}"#,
+                    STEP,
+                ),
+                "policy.behavior: unknown field scaleUp.policy",
+            ),
+            ("{\"name\":".to_owned(), "EOF while parsing"),
+            (
+                case(policy, STEP) + "}",
+                "after the case: trailing characters",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = parse_case(7, &text).unwrap_err().to_string();
+            assert!(error.starts_with("line 7: "), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_and_empty_ones_are_ignored() {
+        let good = case(r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1}"#, STEP);
+        let text = format!("\n{good}\n\n{good}\nnonsense\n");
+        let found: Vec<_> = read_cases(text.as_bytes()).collect();
+        let lines: Vec<_> = found
+            .iter()
+            .map(|case| case.as_ref().map(|case| case.line).ok())
+            .collect();
+        assert_eq!(lines, [Some(2), Some(4), None]);
+        let error = found[2].as_ref().unwrap_err().to_string();
+        assert!(error.starts_with("line 5: "), "{error}");
     }
 }
