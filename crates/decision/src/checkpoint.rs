@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::model::ModelState;
 use crate::moment::Moment;
 use crate::scaler::Scaler;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 use crate::track_models::MAX_MODELS;
 
 /// The service time of a checkpoint is at most this, in seconds.
@@ -34,7 +34,7 @@ pub struct ObservedStarts {
 }
 
 /// What was learned about one model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelCheckpoint {
     /// Its name.
     pub name: Arc<str>,
@@ -46,6 +46,8 @@ pub struct ModelCheckpoint {
     pub rates: Vec<RateSeries>,
 }
 
+visit!(ModelCheckpoint: name, service_seconds, savings, rates);
+
 /// What expecting the load of one period ago would have saved, with the weight of what is long ago reduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeriodSaving {
@@ -54,6 +56,8 @@ pub struct PeriodSaving {
     /// The saving in seconds of the whole fleet; negative if it would have cost more than it saved.
     pub saving: f64,
 }
+
+visit!(PeriodSaving: period, saving);
 
 /// The highest arrival rate in each of consecutive buckets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,6 +69,8 @@ pub struct RateSeries {
     /// Requests per second, the oldest first; `None` if the rate is unknown.
     pub rates: Vec<Option<f32>>,
 }
+
+visit!(RateSeries: bucket_seconds, first_bucket, rates);
 
 /// The time of day at a moment.
 #[derive(Clone, Copy, Debug)]
@@ -132,32 +138,6 @@ impl ModelCheckpoint {
         self.service_seconds
             .filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SERVICE_SECONDS)
     }
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        let mut name = self.name.to_string();
-        snapshot.string(&mut name);
-        self.name = name.into();
-        snapshot.option(&mut self.service_seconds, f64::default, Snapshot::f64);
-        snapshot.list(
-            &mut self.savings,
-            PeriodSaving::default,
-            |snapshot, saving| {
-                snapshot.u64(&mut saving.period);
-                snapshot.f64(&mut saving.saving);
-            },
-        );
-        snapshot.list(&mut self.rates, RateSeries::default, |snapshot, series| {
-            snapshot.u64(&mut series.bucket_seconds);
-            snapshot.u64(&mut series.first_bucket);
-            snapshot.list(
-                &mut series.rates,
-                || None,
-                |snapshot, rate| {
-                    snapshot.option(rate, f32::default, Snapshot::f32);
-                },
-            );
-        });
-    }
 }
 
 impl RateSeries {
@@ -178,17 +158,13 @@ impl RateSeries {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RestoredModels(Vec<ModelCheckpoint>);
 
-impl RestoredModels {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let blank = || ModelCheckpoint {
-            name: "".into(),
-            service_seconds: None,
-            savings: Vec::new(),
-            rates: Vec::new(),
-        };
-        snapshot.list(&mut self.0, blank, |snapshot, model| model.visit(snapshot));
+impl Visit for RestoredModels {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.0.visit(snapshot);
     }
+}
 
+impl RestoredModels {
     /// Takes what was learned about a model that a pod reports.
     pub(crate) fn take(&mut self, name: &str) -> Option<ModelCheckpoint> {
         let index = self.0.iter().position(|model| *model.name == *name)?;

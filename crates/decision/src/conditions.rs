@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 /// A condition. Its type is its field in [`Conditions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,24 @@ pub struct Condition {
     pub reason: Reason,
     /// The explanation.
     pub message: String,
+}
+
+visit!(Condition: status, reason, message);
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self {
+            status: false,
+            reason: Reason::ModeOff,
+            message: String::new(),
+        }
+    }
+}
+
+impl Visit for Reason {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.choice(self, Self::ALL);
+    }
 }
 
 impl Condition {
@@ -59,43 +77,8 @@ pub struct Conditions {
     pub load_uneven: Option<Condition>,
 }
 
-impl Conditions {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let Self {
-            able_to_scale,
-            scaling_active,
-            scaling_limited,
-            fresh,
-            metrics_incomplete,
-            stuck,
-            target_reachable,
-            pod_outlier,
-            load_uneven,
-        } = self;
-        for slot in [
-            able_to_scale,
-            scaling_active,
-            scaling_limited,
-            fresh,
-            metrics_incomplete,
-            stuck,
-            target_reachable,
-            pod_outlier,
-            load_uneven,
-        ] {
-            let blank = || Condition {
-                status: false,
-                reason: Reason::ModeOff,
-                message: String::new(),
-            };
-            snapshot.option(slot, blank, |snapshot, condition| {
-                snapshot.bool(&mut condition.status);
-                snapshot.choice(&mut condition.reason, Reason::ALL);
-                snapshot.string(&mut condition.message);
-            });
-        }
-    }
-}
+visit!(Conditions: able_to_scale, scaling_active, scaling_limited, fresh, metrics_incomplete, stuck, target_reachable,
+    pod_outlier, load_uneven);
 
 /// Defines [`Reason`] with its list and its names.
 macro_rules! reasons {

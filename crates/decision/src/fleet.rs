@@ -9,7 +9,7 @@ use crate::model::PodHistory;
 use crate::moment::Moment;
 use crate::pod::{Phase, Pod, PodUid};
 use crate::reading::{Reading, Rejection};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 /// How much further a sidecar's clock may advance between two pushes than the local clock.
 ///
@@ -55,27 +55,33 @@ struct ReceivedReading {
     latency: Option<Latency>,
 }
 
-impl Fleet {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+impl Visit for Fleet {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut pods: Vec<_> = std::mem::take(&mut self.pods).into_iter().collect();
-        snapshot.list(
-            &mut pods,
-            || {
-                (
-                    PodUid::from(""),
-                    FleetPod::new(Moment::ORIGIN, Pod::running("")),
-                )
-            },
-            |snapshot, (uid, pod)| {
-                let mut text = uid.as_str().to_owned();
-                snapshot.string(&mut text);
-                *uid = text.into();
-                pod.visit(snapshot);
-            },
-        );
+        let pod = || FleetPod::new(Moment::ORIGIN, Pod::running(""));
+        snapshot.list(&mut pods, || (PodUid::from(""), pod()));
         self.pods = pods.into_iter().collect();
     }
+}
 
+visit!(FleetPod: pod, newest, first_seen, ready_since, readiness_changed, unready_since, histories);
+
+impl Visit for ReceivedReading {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.received.visit(snapshot);
+        self.taken.visit(snapshot);
+        Arc::make_mut(&mut self.reading).visit(snapshot);
+        self.update_derived();
+    }
+}
+
+impl Default for ReceivedReading {
+    fn default() -> Self {
+        Self::new(Moment::ORIGIN, Moment::ORIGIN, Reading::blank().into())
+    }
+}
+
+impl Fleet {
     /// Adds or updates a pod. Returns how long it took to become ready, if it just did.
     pub(crate) fn apply(&mut self, now: Moment, uid: PodUid, pod: Pod) -> Option<Duration> {
         let Some(known) = self.pods.get_mut(&uid) else {
@@ -220,28 +226,6 @@ impl FleetPod {
             unready_since: None,
             histories: Vec::new(),
         }
-    }
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        self.pod.visit(snapshot);
-        let reading = || Arc::new(Reading::blank());
-        let blank = || ReceivedReading::new(Moment::ORIGIN, Moment::ORIGIN, reading());
-        snapshot.option(&mut self.newest, blank, |snapshot, newest| {
-            snapshot.moment(&mut newest.received);
-            snapshot.moment(&mut newest.taken);
-            Arc::make_mut(&mut newest.reading).visit(snapshot);
-            newest.update_derived();
-        });
-        snapshot.moment(&mut self.first_seen);
-        snapshot.option(&mut self.ready_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.moment(&mut self.readiness_changed);
-        let unready_since = &mut self.unready_since;
-        snapshot.option(unready_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.list(
-            &mut self.histories,
-            PodHistory::default,
-            |snapshot, history| history.visit(snapshot),
-        );
     }
 
     /// Whether the pod is left out of all counts: it is terminating or has failed.

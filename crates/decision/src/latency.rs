@@ -3,22 +3,24 @@
 use std::fmt;
 
 use crate::numbers::short;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit};
 
 /// A queue latency in whole nanoseconds.
 ///
 /// The HorizontalPodAutoscaler counts in truncated thousandths of a metric's unit. TorchServe's unit is the
 /// microsecond, so a thousandth is a nanosecond, and `target: 7ms` equals the HPA's `7000000m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Latency(i64);
 
-impl Latency {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+impl Visit for Latency {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut bits = self.0.cast_unsigned();
-        snapshot.u64(&mut bits);
+        bits.visit(snapshot);
         self.0 = bits.cast_signed();
     }
+}
 
+impl Latency {
     /// No waiting. An unknown latency is `None` instead.
     pub const ZERO: Latency = Latency(0);
 

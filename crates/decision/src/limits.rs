@@ -7,7 +7,7 @@ use crate::behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolic
 use crate::moment::Moment;
 use crate::numbers::whole;
 use crate::policy::{Bounds, HpaCompatibility, SYNC_PERIOD};
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 /// A limit that reduced a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct History {
     foreign_changes: Vec<Moment>,
 }
 
+visit!(History: up, down, observed, written, foreign_changes);
+
 /// A change by another client this soon after a write may revert it. Tools that restore a manifest's replica count act
 /// within seconds to three minutes.
 const FOREIGN_CHANGE_WITHIN: Duration = Duration::from_secs(300);
@@ -57,43 +59,16 @@ const CONFLICT_COOLDOWN: Duration = Duration::from_secs(600);
 /// The minimum time between two writes by the queueing model.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Event {
     at: Moment,
     change: u32,
     outdated: bool,
 }
 
-impl History {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let blank = || Event {
-            at: Moment::ORIGIN,
-            change: 0,
-            outdated: false,
-        };
-        for events in [&mut self.up, &mut self.down] {
-            snapshot.list(events, blank, |snapshot, event| {
-                snapshot.moment(&mut event.at);
-                snapshot.u32(&mut event.change);
-                snapshot.bool(&mut event.outdated);
-            });
-        }
-        snapshot.list(
-            &mut self.observed,
-            || (Moment::ORIGIN, 0),
-            |snapshot, (at, replicas)| {
-                snapshot.moment(at);
-                snapshot.u32(replicas);
-            },
-        );
-        snapshot.option(&mut self.written, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.list(
-            &mut self.foreign_changes,
-            || Moment::ORIGIN,
-            Snapshot::moment,
-        );
-    }
+visit!(Event: at, change, outdated);
 
+impl History {
     /// Records the replicas found at `now`. In `mode: Recommend`, another client follows the decisions: with the
     /// `behavior` of a `recommendation`, its changes count towards the rate limits.
     pub(crate) fn observe(&mut self, now: Moment, current: u32, recommendation: Option<&Behavior>) {

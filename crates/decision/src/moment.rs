@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A point on the caller's monotonic clock, relative to an origin that the caller chooses.
 ///
 /// The aggregator reads its monotonic clock once per iteration of its control loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
 impl Moment {

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit};
 
 /// `metadata.uid`: the identity of a pod. Names are reused by other pods, UIDs never.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,14 @@ pub struct PodUid {
     start: u64,
     /// Shared: each pod is a key in several maps, and its UID is recorded with each reading.
     text: Arc<str>,
+}
+
+impl Visit for PodUid {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut text = self.as_str().to_owned();
+        text.visit(snapshot);
+        *self = text.into();
+    }
 }
 
 impl PodUid {
@@ -61,21 +69,16 @@ pub struct Pod {
     pub terminating: bool,
 }
 
-impl Pod {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let mut name = self.name.to_string();
-        snapshot.string(&mut name);
-        self.name = name.into();
-        let mut phase = Phase::ALL
-            .iter()
-            .position(|phase| *phase == self.phase)
-            .unwrap_or(0);
-        snapshot.usize(&mut phase);
-        self.phase = Phase::ALL.get(phase).copied().unwrap_or(Phase::Unknown);
-        snapshot.bool(&mut self.ready);
-        snapshot.bool(&mut self.terminating);
+impl Visit for Pod {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.name.visit(snapshot);
+        snapshot.choice(&mut self.phase, &Phase::ALL);
+        self.ready.visit(snapshot);
+        self.terminating.visit(snapshot);
     }
+}
 
+impl Pod {
     /// Creates a running, ready pod.
     pub fn running(name: &str) -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::latency::Latency;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 /// What one sidecar measured in one scrape.
 ///
@@ -27,6 +27,8 @@ pub struct Reading {
     pub models: Vec<ModelReading>,
 }
 
+visit!(Reading: source, sequence, clock, fresh_for, terminating, server, models);
+
 /// The measurements of one model in one pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelReading {
@@ -41,6 +43,8 @@ pub struct ModelReading {
     /// The server's own measurement of the time that a worker takes for one batch.
     pub service_time: Option<Duration>,
 }
+
+visit!(ModelReading: name, queue_latency, counters, queue, service_time);
 
 /// Totals that a server has counted for one model since its own or the sidecar's start.
 ///
@@ -58,6 +62,8 @@ pub struct Counters {
     /// Sum of the times from arrival to response of all completed requests, waits included.
     pub total_sojourn: Duration,
 }
+
+visit!(Counters: arrivals, rejected, completed, total_wait, total_sojourn);
 
 /// The queue of one model in one pod at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,15 +85,7 @@ pub struct Queue {
     pub limit: Option<u32>,
 }
 
-impl Counters {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.u64(&mut self.arrivals);
-        snapshot.u64(&mut self.rejected);
-        snapshot.option(&mut self.completed, u64::default, Snapshot::u64);
-        snapshot.duration(&mut self.total_wait);
-        snapshot.duration(&mut self.total_sojourn);
-    }
-}
+visit!(Queue: waiting, in_flight, in_flight_milli, workers, batch_size, batch_delay, limit);
 
 impl Queue {
     /// Returns the requests that the pod processes in parallel.
@@ -103,16 +101,6 @@ impl Queue {
         }
         self.in_flight_milli
             .map_or(self.in_flight.into(), |milli| f64::from(milli) / 1e3)
-    }
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.u32(&mut self.waiting);
-        snapshot.u32(&mut self.in_flight);
-        snapshot.option(&mut self.in_flight_milli, u32::default, Snapshot::u32);
-        snapshot.u32(&mut self.workers);
-        snapshot.u32(&mut self.batch_size);
-        snapshot.duration(&mut self.batch_delay);
-        snapshot.option(&mut self.limit, u32::default, Snapshot::u32);
     }
 }
 
@@ -137,6 +125,12 @@ pub enum ServerState {
     Garbled,
 }
 
+impl Visit for ServerState {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.choice(self, &Self::ALL);
+    }
+}
+
 impl ServerState {
     /// All states.
     pub const ALL: [Self; 8] = [
@@ -149,10 +143,6 @@ impl ServerState {
         Self::Forbidden,
         Self::Garbled,
     ];
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.choice(self, &Self::ALL);
-    }
 
     /// Returns the state's name in recordings, which is also its name in the push protocol.
     pub fn as_str(self) -> &'static str {
@@ -206,40 +196,6 @@ impl Reading {
             server: ServerState::Garbled,
             models: Vec::new(),
         }
-    }
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.u64(&mut self.source);
-        snapshot.u64(&mut self.sequence);
-        snapshot.duration(&mut self.clock);
-        snapshot.duration(&mut self.fresh_for);
-        snapshot.bool(&mut self.terminating);
-        self.server.visit(snapshot);
-        snapshot.list(
-            &mut self.models,
-            ModelReading::default,
-            |snapshot, model| {
-                snapshot.string(&mut model.name);
-                snapshot.option(
-                    &mut model.queue_latency,
-                    || Latency::ZERO,
-                    |snapshot, latency| latency.visit(snapshot),
-                );
-                snapshot.option(
-                    &mut model.counters,
-                    Counters::default,
-                    |snapshot, counters| counters.visit(snapshot),
-                );
-                snapshot.option(&mut model.queue, Queue::default, |snapshot, queue| {
-                    queue.visit(snapshot)
-                });
-                snapshot.option(
-                    &mut model.service_time,
-                    Duration::default,
-                    Snapshot::duration,
-                );
-            },
-        );
     }
 
     /// Returns the measurements of `model`.

@@ -18,7 +18,7 @@ use crate::pass::Pass;
 use crate::pod::{Pod, PodUid};
 use crate::policy::{Algorithm, Bounds, Policy, SYNC_PERIOD};
 use crate::reading::{Reading, Rejection};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit};
 use crate::stabilize::Recommendations;
 use crate::target::TargetState;
 
@@ -46,6 +46,21 @@ pub struct Scaler {
     pub(crate) decision: Decision,
     pub(crate) groups: Groups,
     pub(crate) fleet_snapshot: FleetSnapshot,
+}
+
+impl Visit for Scaler {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.fleet.visit(snapshot);
+        self.recommendations.visit(snapshot);
+        self.history.visit(snapshot);
+        snapshot.list(&mut self.models, || ModelState::new("".into()));
+        self.restored_models.visit(snapshot);
+        self.untracked_at.visit(snapshot);
+        self.start_delay.visit(snapshot);
+        self.scheduled_floor.visit(snapshot);
+        self.unknown_since.visit(snapshot);
+        self.decision.conditions.visit(snapshot);
+    }
 }
 
 impl Scaler {
@@ -161,22 +176,6 @@ impl Scaler {
         let mut scaler = Self::new(policy, Conditions::default());
         scaler.visit(&mut snapshot);
         snapshot.fully_decoded().then_some(scaler)
-    }
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        self.fleet.visit(snapshot);
-        self.recommendations.visit(snapshot);
-        self.history.visit(snapshot);
-        let blank = || ModelState::new("".into());
-        snapshot.list(&mut self.models, blank, |snapshot, model| {
-            model.visit(snapshot)
-        });
-        self.restored_models.visit(snapshot);
-        snapshot.option(&mut self.untracked_at, || Moment::ORIGIN, Snapshot::moment);
-        self.start_delay.visit(snapshot);
-        snapshot.option(&mut self.scheduled_floor, u32::default, Snapshot::u32);
-        snapshot.option(&mut self.unknown_since, || Moment::ORIGIN, Snapshot::moment);
-        self.decision.conditions.visit(snapshot);
     }
 
     /// Records that the target was scaled.

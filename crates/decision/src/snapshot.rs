@@ -1,10 +1,12 @@
 //! Snapshots of a scaler's state, so that a recorded decision can be replayed elsewhere.
 //!
-//! Each type has one `visit` function that passes its fields to a [`Snapshot`] in a fixed order. While encoding, the
-//! snapshot appends each value; while decoding, it overwrites each value. One function for both directions cannot
-//! disagree with itself.
+//! Each type has one function, [`Visit::visit`], that passes its fields to a [`Snapshot`] in a fixed order. While
+//! encoding, the snapshot appends each value; while decoding, it overwrites each value. One function for both
+//! directions cannot disagree with itself.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -52,135 +54,30 @@ impl Snapshot {
         !self.corrupt && self.position == self.words.len()
     }
 
-    pub(crate) fn u64(&mut self, value: &mut u64) {
-        if !self.decoding {
-            self.words.push(*value);
-            return;
-        }
-        match self.words.get(self.position) {
-            Some(word) => {
-                *value = *word;
-                self.position += 1;
-            }
-            None => self.corrupt = true,
-        }
-    }
-
-    pub(crate) fn f64(&mut self, value: &mut f64) {
-        let mut bits = value.to_bits();
-        self.u64(&mut bits);
-        *value = f64::from_bits(bits);
-    }
-
-    pub(crate) fn f32(&mut self, value: &mut f32) {
-        let mut bits = value.to_bits();
-        self.u32(&mut bits);
-        *value = f32::from_bits(bits);
-    }
-
-    pub(crate) fn u32(&mut self, value: &mut u32) {
-        let mut wide = u64::from(*value);
-        self.u64(&mut wide);
-        *value = u32::try_from(wide).unwrap_or_else(|_| {
-            self.corrupt = true;
-            0
-        });
-    }
-
-    pub(crate) fn usize(&mut self, value: &mut usize) {
-        let mut wide = *value as u64;
-        self.u64(&mut wide);
-        *value = usize::try_from(wide).unwrap_or_else(|_| {
-            self.corrupt = true;
-            0
-        });
-    }
-
-    pub(crate) fn bool(&mut self, value: &mut bool) {
-        let mut word = u64::from(*value);
-        self.u64(&mut word);
-        *value = word != 0;
-    }
-
-    pub(crate) fn duration(&mut self, value: &mut Duration) {
-        let (mut seconds, mut nanos) = (value.as_secs(), value.subsec_nanos());
-        self.u64(&mut seconds);
-        self.u32(&mut nanos);
-        *value = Duration::new(seconds, nanos.min(999_999_999));
-    }
-
-    pub(crate) fn moment(&mut self, value: &mut Moment) {
-        let mut since = value.since_origin();
-        self.duration(&mut since);
-        *value = Moment::at(since);
-    }
-
     /// One of `all`, stored as its index.
     pub(crate) fn choice<T: Copy + PartialEq>(&mut self, value: &mut T, all: &[T]) {
         let mut index = all.iter().position(|one| one == value).unwrap_or(0);
-        self.usize(&mut index);
+        index.visit(self);
         match all.get(index) {
             Some(found) => *value = *found,
             None => self.corrupt = true,
         }
     }
 
-    pub(crate) fn string(&mut self, value: &mut String) {
-        let mut length = value.len();
-        self.usize(&mut length);
-        let mut bytes = std::mem::take(value).into_bytes();
-        bytes.resize(self.checked_length(length), 0);
-        for chunk in bytes.chunks_mut(8) {
-            let mut eight = [0; 8];
-            eight[..chunk.len()].copy_from_slice(chunk);
-            let mut word = u64::from_le_bytes(eight);
-            self.u64(&mut word);
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
-        }
-        *value = String::from_utf8(bytes).unwrap_or_else(|_| {
-            self.corrupt = true;
-            String::new()
-        });
-    }
-
-    /// An optional value; `blank` creates the value to decode into.
-    pub(crate) fn option<T>(
-        &mut self,
-        value: &mut Option<T>,
-        blank: impl FnOnce() -> T,
-        visit: impl FnOnce(&mut Self, &mut T),
-    ) {
-        let mut present = value.is_some();
-        self.bool(&mut present);
-        if present {
-            visit(self, value.get_or_insert_with(blank));
-        } else {
-            *value = None;
-        }
-    }
-
     /// A list of any length; `blank` creates an element to decode into.
-    pub(crate) fn list<T>(
-        &mut self,
-        list: &mut Vec<T>,
-        mut blank: impl FnMut() -> T,
-        mut visit: impl FnMut(&mut Self, &mut T),
-    ) {
+    pub(crate) fn list<T: Visit>(&mut self, list: &mut Vec<T>, mut blank: impl FnMut() -> T) {
         let mut length = list.len();
-        self.usize(&mut length);
+        length.visit(self);
         let length = self.checked_length(length);
-        if self.decoding {
-            list.clear();
-            // A corrupt length must not create a million blank elements: the list ends with the words.
-            while list.len() < length && !self.corrupt {
-                let mut item = blank();
-                visit(self, &mut item);
-                list.push(item);
-            }
-        } else {
-            for item in list {
-                visit(self, item);
-            }
+        if !self.decoding {
+            return list.as_mut_slice().visit(self);
+        }
+        list.clear();
+        // A corrupt length must not create a million blank elements: the list ends with the words.
+        while list.len() < length && !self.corrupt {
+            let mut item = blank();
+            item.visit(self);
+            list.push(item);
         }
     }
 
@@ -190,6 +87,163 @@ impl Snapshot {
             return 0;
         }
         length
+    }
+}
+
+/// A value that a snapshot contains.
+pub(crate) trait Visit {
+    /// Encodes the value, or overwrites it with the decoded one.
+    fn visit(&mut self, snapshot: &mut Snapshot);
+}
+
+/// Implements [`Visit`] for a struct whose fields are visited in this order. `; ..` after the fields leaves others out.
+macro_rules! visit {
+    ($type:ty: $($field:ident),+ $(; $rest:tt)?) => {
+        impl $crate::snapshot::Visit for $type {
+            fn visit(&mut self, snapshot: &mut $crate::snapshot::Snapshot) {
+                let Self { $($field),+ $(, $rest)? } = self;
+                $($crate::snapshot::Visit::visit($field, snapshot);)+
+            }
+        }
+    };
+}
+pub(crate) use visit;
+
+impl Visit for u64 {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        if !snapshot.decoding {
+            snapshot.words.push(*self);
+            return;
+        }
+        match snapshot.words.get(snapshot.position) {
+            Some(word) => {
+                *self = *word;
+                snapshot.position += 1;
+            }
+            None => snapshot.corrupt = true,
+        }
+    }
+}
+
+/// Implements [`Visit`] for types that are converted to another one and back.
+macro_rules! visit_converted {
+    ($($type:ty: $to:expr, $from:expr;)+) => {$(
+        impl Visit for $type {
+            fn visit(&mut self, snapshot: &mut Snapshot) {
+                let mut converted = $to(self.clone());
+                converted.visit(snapshot);
+                *self = $from(converted);
+            }
+        }
+    )+};
+}
+
+visit_converted! {
+    f64: f64::to_bits, f64::from_bits;
+    f32: f32::to_bits, f32::from_bits;
+    bool: u64::from, |word: u64| word != 0;
+    Moment: Moment::since_origin, Moment::at;
+    Arc<str>: |text: Arc<str>| text.to_string(), Arc::from;
+}
+
+/// Implements [`Visit`] for integers that a word may exceed.
+macro_rules! visit_checked {
+    ($($type:ty)+) => {$(
+        impl Visit for $type {
+            fn visit(&mut self, snapshot: &mut Snapshot) {
+                let mut wide = *self as u64;
+                wide.visit(snapshot);
+                *self = wide.try_into().unwrap_or_else(|_| {
+                    snapshot.corrupt = true;
+                    0
+                });
+            }
+        }
+    )+};
+}
+
+visit_checked!(u32 usize);
+
+impl Visit for Duration {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let (mut seconds, mut nanos) = (self.as_secs(), self.subsec_nanos());
+        seconds.visit(snapshot);
+        nanos.visit(snapshot);
+        *self = Duration::new(seconds, nanos.min(999_999_999));
+    }
+}
+
+impl Visit for String {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut length = self.len();
+        length.visit(snapshot);
+        let mut bytes = std::mem::take(self).into_bytes();
+        bytes.resize(snapshot.checked_length(length), 0);
+        for chunk in bytes.chunks_mut(8) {
+            let mut eight = [0; 8];
+            eight[..chunk.len()].copy_from_slice(chunk);
+            let mut word = u64::from_le_bytes(eight);
+            word.visit(snapshot);
+            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+        }
+        *self = String::from_utf8(bytes).unwrap_or_else(|_| {
+            snapshot.corrupt = true;
+            String::new()
+        });
+    }
+}
+
+impl<A: Visit, B: Visit> Visit for (A, B) {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.0.visit(snapshot);
+        self.1.visit(snapshot);
+    }
+}
+
+impl<T: Visit + Default> Visit for Option<T> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut present = self.is_some();
+        present.visit(snapshot);
+        if present {
+            self.get_or_insert_default().visit(snapshot);
+        } else {
+            *self = None;
+        }
+    }
+}
+
+impl<T: Visit + Default> Visit for Vec<T> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.list(self, T::default);
+    }
+}
+
+impl<T: Visit + Default> Visit for VecDeque<T> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut list: Vec<T> = std::mem::take(self).into();
+        list.visit(snapshot);
+        *self = list.into();
+    }
+}
+
+impl<T: Visit> Visit for Box<[T]> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.as_mut().visit(snapshot);
+    }
+}
+
+/// The elements of a slice, whose length is fixed.
+impl<T: Visit> Visit for [T] {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        for item in self {
+            item.visit(snapshot);
+        }
+    }
+}
+
+impl<const N: usize, T: Visit> Visit for [T; N] {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.as_mut_slice().visit(snapshot);
     }
 }
 
@@ -210,12 +264,8 @@ mod tests {
     use super::*;
 
     fn visit(snapshot: &mut Snapshot, text: &mut String, spans: &mut Vec<Option<Duration>>) {
-        snapshot.string(text);
-        snapshot.list(
-            spans,
-            || None,
-            |snapshot, span| snapshot.option(span, Duration::default, Snapshot::duration),
-        );
+        text.visit(snapshot);
+        spans.visit(snapshot);
     }
 
     #[test]
@@ -236,19 +286,19 @@ mod tests {
     fn a_corrupt_snapshot_is_detected() {
         let mut snapshot = Snapshot::default();
         let mut list = vec![1_u64; 100];
-        snapshot.list(&mut list, || 0, Snapshot::u64);
+        list.visit(&mut snapshot);
         for length in 0..snapshot.words.len() {
             let mut truncated = snapshot.clone();
             truncated.words.truncate(length);
             truncated.start_decoding();
-            let mut list = Vec::new();
-            truncated.list(&mut list, || 0, Snapshot::u64);
+            let mut list = Vec::<u64>::new();
+            list.visit(&mut truncated);
             assert!(!truncated.fully_decoded(), "{length} words");
         }
         let mut huge = Snapshot::parse("ffffffffffffffff 1").unwrap();
         huge.start_decoding();
-        let mut list = Vec::new();
-        huge.list(&mut list, || 0, Snapshot::u64);
+        let mut list = Vec::<u64>::new();
+        list.visit(&mut huge);
         assert!(!huge.fully_decoded() && list.is_empty());
         assert_eq!(Snapshot::parse("no words"), None);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::behavior::Behavior;
 use crate::moment::Moment;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 /// The past proposals before stabilization, each with its time.
 ///
@@ -13,24 +13,21 @@ use crate::snapshot::Snapshot;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recommendations(Vec<Recommendation>);
 
-#[derive(Clone, Copy, Debug)]
+impl Visit for Recommendations {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.0.visit(snapshot);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Recommendation {
     at: Moment,
     replicas: u32,
 }
 
-impl Recommendations {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let blank = || Recommendation {
-            at: Moment::ORIGIN,
-            replicas: 0,
-        };
-        snapshot.list(&mut self.0, blank, |snapshot, entry| {
-            snapshot.moment(&mut entry.at);
-            snapshot.u32(&mut entry.replicas);
-        });
-    }
+visit!(Recommendation: at, replicas);
 
+impl Recommendations {
     /// Records the replicas found at the start, which prevent a scale-down for a whole window.
     pub(crate) fn begin(&mut self, now: Moment, current: u32) {
         if self.0.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::policy::ViolationPrice;
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::rules::Rule;
 use crate::numbers::whole;
@@ -153,17 +153,9 @@ pub(crate) struct BacklogProposals {
     waited_at: u64,
 }
 
-impl BacklogProposals {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let mut recent: Vec<_> = std::mem::take(&mut self.recent).into();
-        snapshot.list(&mut recent, Default::default, |snapshot, (second, pods)| {
-            snapshot.u64(second);
-            snapshot.u32(pods);
-        });
-        self.recent = recent.into();
-        snapshot.u64(&mut self.waited_at);
-    }
+visit!(BacklogProposals: recent, waited_at);
 
+impl BacklogProposals {
     /// Adds the proposal of this second, and returns the largest that is kept; `delay` is the start delay of a pod in
     /// seconds.
     pub(crate) fn add(&mut self, second: u64, pods: u32, waiting: bool, delay: f64) -> u32 {

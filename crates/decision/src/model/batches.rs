@@ -1,7 +1,7 @@
 //! The wait for a worker that processes a batch.
 
 use crate::numbers::{single, whole};
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b, highest};
 
@@ -56,6 +56,8 @@ pub(crate) struct BatchTimes {
     since: u64,
 }
 
+visit!(BatchTimes: single, growth, ready, since);
+
 /// The service time of batches, with the load at which it was measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
@@ -71,13 +73,6 @@ pub(crate) struct Measured {
 }
 
 impl BatchTimes {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.option(&mut self.single, f32::default, Snapshot::f32);
-        snapshot.f32(&mut self.growth);
-        snapshot.u32(&mut self.ready);
-        snapshot.u64(&mut self.since);
-    }
-
     /// Learns from a measurement. It is ignored if the number of pods changed meanwhile: with more pods, batches were
     /// smaller.
     pub(crate) fn learn(&mut self, workers: u32, size: f64, measured: &Measured) {

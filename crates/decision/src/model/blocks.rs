@@ -1,7 +1,7 @@
 //! The counts of the last hours, in blocks of two minutes.
 
 use crate::numbers::single;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::second_buckets::Window;
 
@@ -12,6 +12,12 @@ const MAX_BLOCKS: u32 = 120;
 /// The sums of the seconds that have left the ring of seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Blocks(Box<[Block]>);
+
+impl Visit for Blocks {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.0.visit(snapshot);
+    }
+}
 
 /// The sums of one block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +30,8 @@ struct Block {
     seconds: f32,
 }
 
+visit!(Block: number, arrivals, completed, waited, served, seconds);
+
 impl Default for Blocks {
     fn default() -> Self {
         Self(vec![Block::default(); MAX_BLOCKS as usize].into_boxed_slice())
@@ -31,23 +39,6 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    pub(super) fn visit(&mut self, snapshot: &mut Snapshot) {
-        for block in &mut self.0 {
-            let Block {
-                number,
-                arrivals,
-                completed,
-                waited,
-                served,
-                seconds,
-            } = block;
-            snapshot.u32(number);
-            for sum in [arrivals, completed, waited, served, seconds] {
-                snapshot.f32(sum);
-            }
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.0)

@@ -1,6 +1,6 @@
 //! Calibrates the queueing formula for a fleet (the factor κ).
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::evidence::{FEW_REQUESTS, SETTLE_SECONDS};
 use super::rules::Rule;
@@ -22,6 +22,8 @@ pub(crate) struct Calibration {
     /// The mean number of waiting requests in the last minute.
     waiting: f64,
 }
+
+visit!(Calibration: factor, calm, pods, waiting);
 
 /// What one second adds. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -56,13 +58,6 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.f64(&mut self.factor);
-        snapshot.u32(&mut self.calm);
-        snapshot.u32(&mut self.pods);
-        snapshot.f64(&mut self.waiting);
-    }
-
     /// Returns the factor: measured over predicted wait.
     pub(crate) fn factor(&self) -> f64 {
         self.factor

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::policy::ViolationPrice;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::rules::Rule;
 use super::second_buckets::MAX_LATE_SECONDS;
@@ -117,6 +117,8 @@ pub(crate) struct Need {
     pub(crate) ahead: f64,
 }
 
+visit!(Need: now, ahead);
+
 impl Need {
     fn of(self, trend: usize) -> f64 {
         if trend == 1 { self.ahead } else { self.now }
@@ -145,6 +147,26 @@ pub(crate) struct HoldBacktest {
     recorded_until: u64,
     complete_until: u64,
     best: usize,
+}
+
+impl Visit for HoldBacktest {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        for trend in 0..TRENDS {
+            self.needs[trend].visit(snapshot);
+            self.minutes[trend].visit(snapshot);
+            self.held[trend].visit(snapshot);
+        }
+        self.costs.visit(snapshot);
+        self.mean_need.visit(snapshot);
+        self.evaluations.visit(snapshot);
+        self.highest_since_evaluation.visit(snapshot);
+        self.required.visit(snapshot);
+        self.recorded_seconds.visit(snapshot);
+        self.recorded_until.visit(snapshot);
+        self.complete_until.visit(snapshot);
+        self.best.visit(snapshot);
+        self.best = self.best.min(SETTINGS - 1);
+    }
 }
 
 /// What the best setting would have done since the last evaluation.
@@ -196,6 +218,8 @@ struct Cost {
     violations: f32,
 }
 
+visit!(Cost: kept, violations);
+
 impl Default for HoldBacktest {
     fn default() -> Self {
         let initial = (0..SETTINGS).find(|index| HoldSetting::of(*index).required_saving() == 0.0);
@@ -217,32 +241,6 @@ impl Default for HoldBacktest {
 }
 
 impl HoldBacktest {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        for trend in 0..TRENDS {
-            self.needs[trend].visit(snapshot);
-            self.minutes[trend].visit(snapshot);
-            for held in &mut self.held[trend] {
-                held.visit(snapshot);
-            }
-        }
-        for cost in &mut self.costs {
-            snapshot.f32(&mut cost.kept);
-            snapshot.f32(&mut cost.violations);
-        }
-        snapshot.f64(&mut self.mean_need);
-        snapshot.u32(&mut self.evaluations);
-        snapshot.f64(&mut self.highest_since_evaluation.now);
-        snapshot.f64(&mut self.highest_since_evaluation.ahead);
-        for pods in &mut self.required {
-            snapshot.f32(pods);
-        }
-        snapshot.usize(&mut self.recorded_seconds);
-        snapshot.u64(&mut self.recorded_until);
-        snapshot.u64(&mut self.complete_until);
-        snapshot.usize(&mut self.best);
-        self.best = self.best.min(SETTINGS - 1);
-    }
-
     /// Returns the cheapest setting.
     pub(crate) fn setting(&self) -> HoldSetting {
         HoldSetting::of(self.best)
@@ -365,6 +363,13 @@ struct Ring<const N: usize> {
     pushed: usize,
 }
 
+impl<const N: usize> Visit for Ring<N> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.numbers.visit(snapshot);
+        self.pushed.visit(snapshot);
+    }
+}
+
 impl<const N: usize> Default for Ring<N> {
     fn default() -> Self {
         Self {
@@ -375,13 +380,6 @@ impl<const N: usize> Default for Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        for number in &mut self.numbers {
-            snapshot.f32(number);
-        }
-        snapshot.usize(&mut self.pushed);
-    }
-
     fn push(&mut self, number: f64) {
         self.numbers[self.pushed % N] = single(number);
         self.pushed += 1;

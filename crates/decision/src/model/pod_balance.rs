@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::replacement::ReplacementPhase;
 use super::rules::Rule;
@@ -56,20 +56,9 @@ pub(crate) struct PodWork {
     seconds: f32,
 }
 
-impl PodWork {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let Self {
-            busy,
-            completed,
-            memory,
-            arrivals,
-            seconds,
-        } = self;
-        for number in [busy, completed, memory, arrivals, seconds] {
-            snapshot.f32(number);
-        }
-    }
+visit!(PodWork: busy, completed, memory, arrivals, seconds);
 
+impl PodWork {
     /// Adds `busy` request-seconds in `slots` parallel workers, and the requests completed in them. `service` is the
     /// fleet's service time in seconds.
     pub(crate) fn learn_work(&mut self, busy: f64, completed: f64, slots: u32, service: f64) {

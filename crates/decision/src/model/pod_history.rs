@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::evidence::{MANY_REQUESTS, SETTLE_SECONDS};
 use super::pod_balance::PodWork;
@@ -74,6 +74,9 @@ pub(crate) struct PodHistory {
     pub(crate) reported: Option<Reported>,
 }
 
+visit!(PodHistory: last, is_restart, bucket, warm_up, own_completed, own_service, stalled, work, saturated, saturated_at,
+    since_empty, in_system, reported);
+
 /// What a reading contains of one model, in the form that a decision sums up. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reported {
@@ -84,6 +87,8 @@ pub(crate) struct Reported {
     /// Whether completed requests are counted.
     pub(crate) counts: bool,
 }
+
+visit!(Reported: wait, service, queue, batch_delay, counts);
 
 impl Reported {
     fn new(reading: &ModelReading) -> Self {
@@ -98,16 +103,6 @@ impl Reported {
             counts: counters.is_some_and(|counters| counters.completed.is_some()),
         }
     }
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.option(&mut self.wait, f64::default, Snapshot::f64);
-        snapshot.option(&mut self.service, f64::default, Snapshot::f64);
-        snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
-            queue.visit(snapshot)
-        });
-        snapshot.f64(&mut self.batch_delay);
-        snapshot.bool(&mut self.counts);
-    }
 }
 
 impl Timed {
@@ -116,13 +111,6 @@ impl Timed {
         self.observed += other.observed;
         self.busy += other.busy;
         self.completed += other.completed;
-    }
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.f64(&mut self.timed);
-        snapshot.f64(&mut self.observed);
-        snapshot.f64(&mut self.busy);
-        snapshot.f64(&mut self.completed);
     }
 }
 
@@ -151,6 +139,8 @@ pub(crate) struct Timed {
     pub(crate) completed: f64,
 }
 
+visit!(Timed: timed, observed, busy, completed);
+
 /// What a pod completed while all its workers were busy without a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Saturated {
@@ -164,33 +154,6 @@ impl PodHistory {
     pub(crate) fn restart(&mut self) {
         self.last = None;
         self.is_restart = true;
-    }
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let blank = || (Moment::ORIGIN, Counters::default());
-        snapshot.option(&mut self.last, blank, |snapshot, (at, counters)| {
-            snapshot.moment(at);
-            counters.visit(snapshot);
-        });
-        snapshot.bool(&mut self.is_restart);
-        snapshot.u64(&mut self.bucket);
-        self.warm_up.visit(snapshot);
-        snapshot.f32(&mut self.own_completed);
-        snapshot.f32(&mut self.own_service);
-        snapshot.f64(&mut self.stalled);
-        self.work.visit(snapshot);
-        snapshot.f64(&mut self.saturated);
-        let saturated_at = &mut self.saturated_at;
-        snapshot.option(saturated_at, || Moment::ORIGIN, Snapshot::moment);
-        self.since_empty.visit(snapshot);
-        snapshot.f32(&mut self.in_system);
-        snapshot.option(
-            &mut self.reported,
-            Reported::default,
-            |snapshot, reported| {
-                reported.visit(snapshot);
-            },
-        );
     }
 
     /// Records a reading and returns what it adds.

@@ -7,7 +7,7 @@
 
 use crate::checkpoint::{ModelCheckpoint, PeriodSaving, RateSeries};
 use crate::policy::ViolationPrice;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::hold_backtest::{INTERVAL, ReplayResult, seconds};
 use crate::numbers::{single, whole};
@@ -55,6 +55,19 @@ pub(crate) struct Profile {
     floor_of: u64,
 }
 
+impl Visit for Profile {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.hour.visit(snapshot);
+        self.week.visit(snapshot);
+        self.savings.visit(snapshot);
+        self.proven.visit(snapshot);
+        self.proven = self.proven.filter(|period| *period < COUNT);
+        self.floor.visit(snapshot);
+        self.floor_before.visit(snapshot);
+        self.floor_of.visit(snapshot);
+    }
+}
+
 /// The highest rate in each bucket, in requests per second.
 #[derive(Clone, Debug)]
 struct Rates {
@@ -63,6 +76,8 @@ struct Rates {
     rates: Box<[f32]>,
     newest: u64,
 }
+
+visit!(Rates: rates, newest; ..);
 
 /// The rates of one period ago, in requests per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,19 +107,6 @@ impl Default for Profile {
 impl Profile {
     /// The number of rates of the week: 144 a day, the current one and the oldest one.
     pub(crate) const MAX_RATES: usize = 7 * 144 + 2;
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        self.hour.visit(snapshot);
-        self.week.visit(snapshot);
-        for saving in &mut self.savings {
-            snapshot.f64(saving);
-        }
-        snapshot.option(&mut self.proven, usize::default, Snapshot::usize);
-        self.proven = self.proven.filter(|period| *period < COUNT);
-        snapshot.u32(&mut self.floor);
-        snapshot.u32(&mut self.floor_before);
-        snapshot.u64(&mut self.floor_of);
-    }
 
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
@@ -237,13 +239,6 @@ impl Rates {
             rates: vec![UNKNOWN; kept].into_boxed_slice(),
             newest: 0,
         }
-    }
-
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        for rate in &mut self.rates {
-            snapshot.f32(rate);
-        }
-        snapshot.u64(&mut self.newest);
     }
 
     /// Returns the known rates, the oldest first; `None` if there are none.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::policy::Balancing;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Visit};
 use crate::step::Step;
 
 use super::evidence::PERSISTENCE;
@@ -23,7 +23,7 @@ const REPLACE_FOR_SECONDS: f64 = 300.0;
 const RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// The replacement of slow pods, one at a time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Replacement {
     /// When there was a slow pod first and last.
     first: Moment,
@@ -31,6 +31,22 @@ pub(crate) struct Replacement {
     /// The pods that have been replaced since.
     replaced: u32,
     phase: Option<ReplacementPhase>,
+}
+
+impl Visit for Replacement {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.first.visit(snapshot);
+        self.last.visit(snapshot);
+        self.replaced.visit(snapshot);
+        let mut ready = self.ready_replicas();
+        ready.visit(snapshot);
+        let mut is_ordered = self.phase.is_some();
+        is_ordered.visit(snapshot);
+        self.phase = is_ordered.then_some(match ready {
+            Some(replicas) => ReplacementPhase::Ready { replicas },
+            None => ReplacementPhase::Ordered,
+        });
+    }
 }
 
 /// How far the replacement of a slow pod is.
@@ -55,32 +71,7 @@ struct Replicas {
     max: u32,
 }
 
-impl Default for Replacement {
-    fn default() -> Self {
-        Self {
-            first: Moment::ORIGIN,
-            last: None,
-            replaced: 0,
-            phase: None,
-        }
-    }
-}
-
 impl Replacement {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.moment(&mut self.first);
-        snapshot.option(&mut self.last, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u32(&mut self.replaced);
-        let mut ready = self.ready_replicas();
-        snapshot.option(&mut ready, u32::default, Snapshot::u32);
-        let mut is_ordered = self.phase.is_some();
-        snapshot.bool(&mut is_ordered);
-        self.phase = is_ordered.then_some(match ready {
-            Some(replicas) => ReplacementPhase::Ready { replicas },
-            None => ReplacementPhase::Ordered,
-        });
-    }
-
     /// Records that there is a slow pod.
     fn observe(&mut self, now: Moment) {
         if self.last.is_none_or(|last| now.since(last) >= RETRY_AFTER) {

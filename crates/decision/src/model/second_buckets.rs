@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::numbers::single;
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::blocks::Blocks;
 
@@ -45,6 +45,8 @@ pub(crate) struct SecondBuckets {
     expected: f32,
 }
 
+visit!(SecondBuckets: seconds, blocks, newest, first, expected);
+
 /// The sums of one second over all pods. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
@@ -55,6 +57,8 @@ struct Second {
     covered: f32,
     expected: f32,
 }
+
+visit!(Second: arrivals, completed, waited, served, covered, expected);
 
 /// The counts between two readings of one pod. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -115,26 +119,6 @@ impl Default for SecondBuckets {
 }
 
 impl SecondBuckets {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        for second in &mut self.seconds {
-            let Second {
-                arrivals,
-                completed,
-                waited,
-                served,
-                covered,
-                expected,
-            } = second;
-            for number in [arrivals, completed, waited, served, covered, expected] {
-                snapshot.f32(number);
-            }
-        }
-        self.blocks.visit(snapshot);
-        snapshot.u64(&mut self.newest);
-        snapshot.option(&mut self.first, u64::default, Snapshot::u64);
-        snapshot.f32(&mut self.expected);
-    }
-
     /// Returns the number of the second after the newest one with a reading.
     pub(crate) fn now(&self) -> u64 {
         self.newest + 1

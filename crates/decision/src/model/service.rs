@@ -1,7 +1,7 @@
 //! The service time and its variability, computed from counters.
 
 use crate::numbers::{single, whole};
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::pod_history::{Saturated, Timed};
@@ -81,6 +81,8 @@ pub(crate) struct Service {
     untimed: bool,
 }
 
+visit!(Service: seconds, variation, groups, squares, saturated_completed, saturated_busy, base, has_timed, timed, untimed);
+
 impl Default for Service {
     fn default() -> Self {
         Self {
@@ -99,35 +101,6 @@ impl Default for Service {
 }
 
 impl Service {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let Self {
-            seconds,
-            base,
-            variation,
-            groups,
-            squares,
-            has_timed,
-            saturated_completed,
-            saturated_busy,
-            timed,
-            untimed,
-        } = self;
-        for number in [
-            seconds,
-            variation,
-            groups,
-            squares,
-            saturated_completed,
-            saturated_busy,
-        ] {
-            snapshot.f64(number);
-        }
-        snapshot.f32(base);
-        snapshot.bool(has_timed);
-        timed.visit(snapshot);
-        snapshot.bool(untimed);
-    }
-
     /// Learns from the requests that one pod completed between two readings.
     ///
     /// The mean of `n` times has a variance of σ²/n, so σ² follows from the spread of the means.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::checkpoint::ObservedStarts;
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 /// The start delay before any start has been observed, in seconds.
 const INITIAL_SECONDS: f64 = 75.0;
@@ -24,6 +24,8 @@ pub(crate) struct StartDelay {
     observed: u32,
 }
 
+visit!(StartDelay: seconds, observed);
+
 impl Default for StartDelay {
     fn default() -> Self {
         Self {
@@ -34,11 +36,6 @@ impl Default for StartDelay {
 }
 
 impl StartDelay {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.f64(&mut self.seconds);
-        snapshot.u32(&mut self.observed);
-    }
-
     /// Learns from one start.
     pub(crate) fn learn(&mut self, took: Duration) {
         self.observed = self.observed.saturating_add(1);

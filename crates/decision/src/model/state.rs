@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::checkpoint::ModelCheckpoint;
 use crate::moment::Moment;
 use crate::reading::ModelReading;
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::backlog::BacklogProposals;
 use super::batches::BatchTimes;
@@ -69,6 +69,11 @@ pub(crate) struct ModelState {
     pub(super) late_since: Option<Moment>,
 }
 
+// The cached utilisations are computed again.
+visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, backlog, profile,
+    hold_backtest, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck, slow_above,
+    named_above, slow_since, replacement, late_since; ..);
+
 /// Means over the pods that report workers; 0 if unknown. The batch size is that since which it has not changed by more
 /// than a quarter.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,12 +82,7 @@ pub(super) struct Workers {
     pub(super) batch: f32,
 }
 
-impl Workers {
-    fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.f32(&mut self.workers);
-        snapshot.f32(&mut self.batch);
-    }
-}
+visit!(Workers: workers, batch);
 
 impl ModelState {
     pub(crate) fn new(name: Arc<str>) -> Self {
@@ -215,40 +215,6 @@ impl ModelState {
     /// Returns the sums of these seconds since the origin.
     pub(crate) fn measured(&self, seconds: Range<u64>) -> Window {
         self.second_buckets.between(seconds)
-    }
-
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        let mut name = self.name.to_string();
-        snapshot.string(&mut name);
-        self.name = name.into();
-        snapshot.moment(&mut self.reported_at);
-        self.second_buckets.visit(snapshot);
-        self.service.visit(snapshot);
-        snapshot.f64(&mut self.restored_service);
-        self.calibration.visit(snapshot);
-        // The cached utilisations are computed again.
-        self.backlog.visit(snapshot);
-        self.profile.visit(snapshot);
-        self.hold_backtest.visit(snapshot);
-        snapshot.u64(&mut self.updated_at);
-        snapshot.option(
-            &mut self.started,
-            Default::default,
-            |snapshot, (second, replicas)| {
-                snapshot.u64(second);
-                snapshot.u32(replicas);
-            },
-        );
-        snapshot.f64(&mut self.busy_workers);
-        self.last_workers.visit(snapshot);
-        self.batch_times.visit(snapshot);
-        snapshot.u64(&mut self.completed_at);
-        snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
-        snapshot.f64(&mut self.slow_above);
-        snapshot.f64(&mut self.named_above);
-        snapshot.option(&mut self.slow_since, || Moment::ORIGIN, Snapshot::moment);
-        self.replacement.visit(snapshot);
-        snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::moment::Moment;
 use crate::numbers::{single, whole};
-use crate::snapshot::Snapshot;
+use crate::snapshot::visit;
 
 use super::second_buckets::Delta;
 
@@ -29,15 +29,9 @@ pub(super) struct WarmUp {
     newest_served: f32,
 }
 
-impl WarmUp {
-    pub(super) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.option(&mut self.since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u64(&mut self.completed);
-        snapshot.bool(&mut self.has_ended);
-        snapshot.f32(&mut self.newest_completed);
-        snapshot.f32(&mut self.newest_served);
-    }
+visit!(WarmUp: since, completed, has_ended, newest_completed, newest_served);
 
+impl WarmUp {
     /// Records completed requests. Returns whether they count. `service` is the fleet's service time in seconds, if the
     /// pod's can be compared with it.
     pub(super) fn learn(&mut self, taken: Moment, delta: &Delta, service: Option<f64>) -> bool {
