@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogSettings;
+use pushscale_daemon::settings;
 use pushscale_protocol::{EXTERNAL_METRICS_TLS_DIR, TLS_DIR};
 
 use crate::leadership::LeaseSettings;
@@ -22,143 +23,45 @@ pub static PROGRAM: Program = Program {
     settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
-const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "listen",
-        default: Some("[::]:8490"),
-        kind: Kind::Address,
-        description: "Address of the push port: `POST /v1/readings`",
-    },
-    Setting {
-        key: "admin_listen",
-        default: Some("[::]:8491"),
-        kind: Kind::Address,
-        description: "Address of the status page at `/`, `/debug/scalers`, \
-                      `/debug/scalers/NAMESPACE/NAME/decisions.jsonl` (for `pushscale replay`), `/live`, `/ready` and \
-                      `/metrics`",
-    },
-    Setting {
-        key: "watch_namespace",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The only namespace to watch; without it, all are watched",
-    },
-    Setting {
-        key: "pod_deletion_cost",
-        default: Some("true"),
-        kind: Kind::Boolean,
-        description: "Mark slow pods and the least loaded ones with `controller.kubernetes.io/pod-deletion-cost` before \
-                      a scale-down, so that they are deleted first; annotations that other clients set are left \
-                      unchanged. Without it, slow pods are not replaced",
-    },
-    Setting {
-        key: "scaler_metrics",
-        default: Some("true"),
-        kind: Kind::Boolean,
-        description: "Export per-PushScaler series, for up to 1,000 PushScalers",
-    },
-    Setting {
-        key: "leader_election",
-        default: Some("false"),
-        kind: Kind::Boolean,
-        description: "Elect one of several aggregators by a Lease, and write only as its holder; required with more than \
-                      one",
-    },
-    Setting {
-        key: "lease",
-        default: Some("pushscale-aggregator"),
-        kind: Kind::Text,
-        description: "With `leader_election`: name of the Lease",
-    },
-    Setting {
-        key: "lease_namespace",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Namespace of the Lease, from the downward API; required with `leader_election`",
-    },
-    Setting {
-        key: "pod_name",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Name of this pod, from the downward API; required with `leader_election`",
-    },
-    Setting {
-        key: "peers",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Host and admin port under which all aggregators are found, such as \
-                      `pushscale-aggregator.pushscale.svc:8491`; a starting aggregator copies the load history of the \
-                      others",
-    },
-    Setting {
-        key: "max_connections",
-        default: Some("12000"),
-        kind: Kind::Number(1, 1_000_000),
-        description: "Maximum concurrent sidecar connections; further ones are rejected",
-    },
-    Setting {
-        key: "max_connections_per_address",
-        default: Some("512"),
-        kind: Kind::Number(1, 1_000_000),
-        description: "Maximum concurrent connections from one address; pods on the host network share their node's",
-    },
-    Setting {
-        key: "max_pushes_per_second",
-        default: Some("10000"),
-        kind: Kind::Number(10, 1_000_000),
-        description: "Target for the total push rate: above it, the aggregator asks the sidecars for longer scrape \
-                      intervals, up to 3 s",
-    },
-    Setting {
-        key: "auth",
-        default: Some("none"),
-        kind: Kind::OneOf(&["none", "token"]),
-        description: "`token`: a pod pushes only its own readings, authenticated by its service account token \
-                      (docs/SECURITY.md); `none`: every client of the port can push for any pod",
-    },
-    Setting {
-        key: "tls_mode",
-        default: Some("disabled"),
-        kind: Kind::OneOf(&["disabled", "files"]),
-        description: "`files`: TLS, with the certificate in `TLS_DIR`; `disabled`: plain HTTP",
-    },
-    Setting {
-        key: "tls_dir",
-        default: Some(TLS_DIR),
-        kind: Kind::Text,
-        description: "With `files`: the directory of `tls.crt` and `tls.key`, read every 10 s",
-    },
-    Setting {
-        key: "external_metrics",
-        default: Some("false"),
-        kind: Kind::Boolean,
-        description: "Serve `external.metrics.k8s.io` (docs/EXTERNAL_METRICS.md)",
-    },
-    Setting {
-        key: "external_metrics_listen",
-        default: Some("[::]:8496"),
-        kind: Kind::Address,
-        description: "With `external_metrics`: address of the API, over TLS",
-    },
-    Setting {
-        key: "external_metrics_tls_dir",
-        default: Some(EXTERNAL_METRICS_TLS_DIR),
-        kind: Kind::Text,
-        description: "With `external_metrics`: the directory of `tls.crt` and `tls.key`, read every 10 s",
-    },
-    Setting {
-        key: "keda",
-        default: Some("false"),
-        kind: Kind::Boolean,
-        description: "Serve an external scaler for KEDA (docs/EXTERNAL_METRICS.md)",
-    },
-    Setting {
-        key: "keda_listen",
-        default: Some("[::]:8497"),
-        kind: Kind::Address,
-        description: "With `keda`: address of the scaler, gRPC without TLS",
-    },
-];
+const SETTINGS: &[Setting] = settings! {
+    listen = "[::]:8490", Kind::Address, "Address of the push port: `POST /v1/readings`";
+    admin_listen = "[::]:8491", Kind::Address,
+        "Address of the status page at `/`, `/debug/scalers`, `/debug/scalers/NAMESPACE/NAME/decisions.jsonl` (for \
+         `pushscale replay`), `/live`, `/ready` and `/metrics`";
+    watch_namespace = "", Kind::Text, "The only namespace to watch; without it, all are watched";
+    pod_deletion_cost = "true", Kind::Boolean,
+        "Mark slow pods and the least loaded ones with `controller.kubernetes.io/pod-deletion-cost` before a \
+         scale-down, so that they are deleted first; annotations that other clients set are left unchanged. Without \
+         it, slow pods are not replaced";
+    scaler_metrics = "true", Kind::Boolean, "Export per-PushScaler series, for up to 1,000 PushScalers";
+    leader_election = "false", Kind::Boolean,
+        "Elect one of several aggregators by a Lease, and write only as its holder; required with more than one";
+    lease = "pushscale-aggregator", Kind::Text, "With `leader_election`: name of the Lease";
+    lease_namespace = "", Kind::Text, "Namespace of the Lease, from the downward API; required with `leader_election`";
+    pod_name = "", Kind::Text, "Name of this pod, from the downward API; required with `leader_election`";
+    peers = "", Kind::Text,
+        "Host and admin port under which all aggregators are found, such as `pushscale-aggregator.pushscale.svc:8491`; \
+         a starting aggregator copies the load history of the others";
+    max_connections = "12000", Kind::Number(1, 1_000_000),
+        "Maximum concurrent sidecar connections; further ones are rejected";
+    max_connections_per_address = "512", Kind::Number(1, 1_000_000),
+        "Maximum concurrent connections from one address; pods on the host network share their node's";
+    max_pushes_per_second = "10000", Kind::Number(10, 1_000_000),
+        "Target for the total push rate: above it, the aggregator asks the sidecars for longer scrape intervals, up to \
+         3 s";
+    auth = "none", Kind::OneOf(&["none", "token"]),
+        "`token`: a pod pushes only its own readings, authenticated by its service account token (docs/SECURITY.md); \
+         `none`: every client of the port can push for any pod";
+    tls_mode = "disabled", Kind::OneOf(&["disabled", "files"]),
+        "`files`: TLS, with the certificate in `TLS_DIR`; `disabled`: plain HTTP";
+    tls_dir = TLS_DIR, Kind::Text, "With `files`: the directory of `tls.crt` and `tls.key`, read every 10 s";
+    external_metrics = "false", Kind::Boolean, "Serve `external.metrics.k8s.io` (docs/EXTERNAL_METRICS.md)";
+    external_metrics_listen = "[::]:8496", Kind::Address, "With `external_metrics`: address of the API, over TLS";
+    external_metrics_tls_dir = EXTERNAL_METRICS_TLS_DIR, Kind::Text,
+        "With `external_metrics`: the directory of `tls.crt` and `tls.key`, read every 10 s";
+    keda = "false", Kind::Boolean, "Serve an external scaler for KEDA (docs/EXTERNAL_METRICS.md)";
+    keda_listen = "[::]:8497", Kind::Address, "With `keda`: address of the scaler, gRPC without TLS";
+};
 
 /// The aggregator's settings. Settings of one scaler are in its PushScaler.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogSettings;
+use pushscale_daemon::settings;
 use pushscale_protocol::TLS_DIR;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -23,96 +24,33 @@ pub static PROGRAM: Program = Program {
     settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
-const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "admin_listen",
-        default: Some("[::]:8495"),
-        kind: Kind::Address,
-        description: "Address of `/live`, `/ready` and `/metrics`",
-    },
-    Setting {
-        key: "tls_mode",
-        default: Some("self-signed"),
-        kind: Kind::OneOf(&["self-signed", "files"]),
-        description: "`self-signed`: certificates are issued and renewed here; `files`: another tool renews them; in \
-                      both modes the CA is published (docs/SECURITY.md)",
-    },
-    Setting {
-        key: "tls_dir",
-        default: Some(TLS_DIR),
-        kind: Kind::Text,
-        description: "With `files`: the directory of `ca.crt` and of the aggregator's `tls.crt`, read every 10 s; no \
-                      key is needed",
-    },
-    Setting {
-        key: "pod_namespace",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Namespace of the Secrets and Services, from the downward API; required with `self-signed`",
-    },
-    Setting {
-        key: "watch_namespace",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The only namespace in which the CA is published; without it, in all",
-    },
-    Setting {
-        key: "aggregator_service",
-        default: Some("pushscale-aggregator"),
-        kind: Kind::Text,
-        description: "The aggregator's Service, which its certificate names",
-    },
-    Setting {
-        key: "injector_service",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The injector's Service; if set, the injector gets a certificate",
-    },
-    Setting {
-        key: "external_metrics_service",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The Service of the external metrics; if set, they get a certificate",
-    },
-    Setting {
-        key: "webhook",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The MutatingWebhookConfiguration whose `caBundle` is kept up to date",
-    },
-    Setting {
-        key: "api_service",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "The APIService whose `caBundle` is kept up to date, as long as it refers to \
-                      `EXTERNAL_METRICS_SERVICE` in `POD_NAMESPACE`",
-    },
-    Setting {
-        key: "owner",
-        default: Some("pushscale-certificates"),
-        kind: Kind::Text,
-        description: "The ClusterRole that owns all written objects, which are deleted with it; empty: no owner",
-    },
-    Setting {
-        key: "ca_lifetime",
-        default: Some("8760h"),
-        kind: Kind::Duration("1s", MAX_LIFETIME),
-        description: "Lifetime of a CA, renewed after two thirds; at least three times `CERTIFICATE_LIFETIME` and \
-                      `CA_GRACE` together",
-    },
-    Setting {
-        key: "certificate_lifetime",
-        default: Some("720h"),
-        kind: Kind::Duration("1s", MAX_LIFETIME),
-        description: "Lifetime of a server's certificate, renewed after two thirds",
-    },
-    Setting {
-        key: "ca_grace",
-        default: Some("1h"),
-        kind: Kind::Duration("1s", MAX_LIFETIME),
-        description: "Time from the publication of a new CA in every namespace to its first signature",
-    },
-];
+const SETTINGS: &[Setting] = settings! {
+    admin_listen = "[::]:8495", Kind::Address, "Address of `/live`, `/ready` and `/metrics`";
+    tls_mode = "self-signed", Kind::OneOf(&["self-signed", "files"]),
+        "`self-signed`: certificates are issued and renewed here; `files`: another tool renews them; in both modes the \
+         CA is published (docs/SECURITY.md)";
+    tls_dir = TLS_DIR, Kind::Text,
+        "With `files`: the directory of `ca.crt` and of the aggregator's `tls.crt`, read every 10 s; no key is needed";
+    pod_namespace = "", Kind::Text,
+        "Namespace of the Secrets and Services, from the downward API; required with `self-signed`";
+    watch_namespace = "", Kind::Text, "The only namespace in which the CA is published; without it, in all";
+    aggregator_service = "pushscale-aggregator", Kind::Text, "The aggregator's Service, which its certificate names";
+    injector_service = "", Kind::Text, "The injector's Service; if set, the injector gets a certificate";
+    external_metrics_service = "", Kind::Text, "The Service of the external metrics; if set, they get a certificate";
+    webhook = "", Kind::Text, "The MutatingWebhookConfiguration whose `caBundle` is kept up to date";
+    api_service = "", Kind::Text,
+        "The APIService whose `caBundle` is kept up to date, as long as it refers to `EXTERNAL_METRICS_SERVICE` in \
+         `POD_NAMESPACE`";
+    owner = "pushscale-certificates", Kind::Text,
+        "The ClusterRole that owns all written objects, which are deleted with it; empty: no owner";
+    ca_lifetime = "8760h", Kind::Duration("1s", MAX_LIFETIME),
+        "Lifetime of a CA, renewed after two thirds; at least three times `CERTIFICATE_LIFETIME` and `CA_GRACE` \
+         together";
+    certificate_lifetime = "720h", Kind::Duration("1s", MAX_LIFETIME),
+        "Lifetime of a server's certificate, renewed after two thirds";
+    ca_grace = "1h", Kind::Duration("1s", MAX_LIFETIME),
+        "Time from the publication of a new CA in every namespace to its first signature";
+};
 
 /// The settings.
 #[derive(Clone, Debug)]

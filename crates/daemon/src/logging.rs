@@ -8,6 +8,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Kind, Setting, Settings};
+use crate::settings;
 
 /// The target of events that programs read: they are JSON in every format.
 pub const AUDIT: &str = "audit";
@@ -32,20 +33,10 @@ enum Format {
 
 impl LogSettings {
     /// The settings that [`from_settings`](Self::from_settings) reads.
-    pub const SETTINGS: &[Setting] = &[
-        Setting {
-            key: "log_level",
-            default: Some("info"),
-            kind: Kind::Text,
-            description: "Log level, or levels by module, such as `info,pushscale_daemon=debug`",
-        },
-        Setting {
-            key: "log_format",
-            default: Some("text"),
-            kind: Kind::OneOf(&["text", "json"]),
-            description: "Format of the log lines; `json`: one object per line",
-        },
-    ];
+    pub const SETTINGS: &[Setting] = settings! {
+        log_level = "info", Kind::Text, "Log level, or levels by module, such as `info,pushscale_daemon=debug`";
+        log_format = "text", Kind::OneOf(&["text", "json"]), "Format of the log lines; `json`: one object per line";
+    };
 
     /// Reads the settings `log_level` and `log_format`.
     pub fn from_settings(settings: &mut Settings) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogSettings;
+use pushscale_daemon::settings;
 use pushscale_protocol::TLS_DIR;
 
 use crate::annotation::check_image;
@@ -20,66 +21,26 @@ pub static PROGRAM: Program = Program {
     settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
-const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "listen",
-        default: Some("[::]:8493"),
-        kind: Kind::Address,
-        description: "Address of the webhook, over TLS: `POST /inject`, AdmissionReview v1, up to 3 MiB",
-    },
-    Setting {
-        key: "admin_listen",
-        default: Some("[::]:8494"),
-        kind: Kind::Address,
-        description: "Address of `/live`, `/ready` and `/metrics`",
-    },
-    Setting {
-        key: "tls_dir",
-        default: Some(TLS_DIR),
-        kind: Kind::Text,
-        description: "Directory of `tls.crt` and `tls.key`, read every 10 s",
-    },
-    Setting {
-        key: "pod_namespace",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Pushscale's own namespace, whose pods get no sidecar; from the downward API",
-    },
-    Setting {
-        key: "sidecar_image",
-        default: Some(concat!("pushscale/sidecar:", env!("CARGO_PKG_VERSION"))),
-        kind: Kind::Text,
-        description: "Image of the sidecar",
-    },
-    Setting {
-        key: "sidecar_image_pull_policy",
-        default: Some("IfNotPresent"),
-        kind: Kind::OneOf(&["Always", "IfNotPresent", "Never"]),
-        description: "When the image is pulled",
-    },
-    Setting {
-        key: "aggregator",
-        // The final dot avoids queries for the pod's DNS search domains.
-        default: Some("pushscale-aggregator.pushscale.svc.cluster.local.:8490"),
-        kind: Kind::Text,
-        description: "HOST:PORT of the aggregator's headless Service, for the sidecars; or several separated by commas",
-    },
-    Setting {
-        key: "native_sidecar",
-        default: Some("auto"),
-        kind: Kind::OneOf(&["auto", "true", "false"]),
-        description: "`true`: the sidecar is a restartable init container (Kubernetes 1.29 and later); `false`: an \
-                      ordinary container; `auto`: by the cluster's version, and the injector is not ready until the \
-                      API server has reported it",
-    },
-    Setting {
-        key: "auth",
-        default: Some("token"),
-        kind: Kind::OneOf(&["token", "none"]),
-        description: "`token`: sidecars send a token of their pod over TLS; `none`: plain HTTP, for an aggregator with \
-                      `AUTH=none` and `TLS_MODE=disabled`",
-    },
-];
+const SETTINGS: &[Setting] = settings! {
+    listen = "[::]:8493", Kind::Address,
+        "Address of the webhook, over TLS: `POST /inject`, AdmissionReview v1, up to 3 MiB";
+    admin_listen = "[::]:8494", Kind::Address, "Address of `/live`, `/ready` and `/metrics`";
+    tls_dir = TLS_DIR, Kind::Text, "Directory of `tls.crt` and `tls.key`, read every 10 s";
+    pod_namespace = "", Kind::Text, "Pushscale's own namespace, whose pods get no sidecar; from the downward API";
+    sidecar_image = concat!("pushscale/sidecar:", env!("CARGO_PKG_VERSION")), Kind::Text, "Image of the sidecar";
+    sidecar_image_pull_policy = "IfNotPresent", Kind::OneOf(&["Always", "IfNotPresent", "Never"]),
+        "When the image is pulled";
+    // The final dot avoids queries for the pod's DNS search domains.
+    aggregator = "pushscale-aggregator.pushscale.svc.cluster.local.:8490", Kind::Text,
+        "HOST:PORT of the aggregator's headless Service, for the sidecars; or several separated by commas";
+    native_sidecar = "auto", Kind::OneOf(&["auto", "true", "false"]),
+        "`true`: the sidecar is a restartable init container (Kubernetes 1.29 and later); `false`: an ordinary \
+         container; `auto`: by the cluster's version, and the injector is not ready until the API server has reported \
+         it";
+    auth = "token", Kind::OneOf(&["token", "none"]),
+        "`token`: sidecars send a token of their pod over TLS; `none`: plain HTTP, for an aggregator with `AUTH=none` \
+         and `TLS_MODE=disabled`";
+};
 
 /// The injector's settings.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::http::uri::PathAndQuery;
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogSettings;
+use pushscale_daemon::settings;
 use pushscale_daemon::tls::CaBundle;
 use pushscale_protocol::{
     DRAIN_DEADLINE, MAX_DRAIN_DEADLINE, MAX_SCRAPE_INTERVAL, MIN_DRAIN_DEADLINE,
@@ -28,117 +29,38 @@ pub static PROGRAM: Program = Program {
     settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
-const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "aggregator",
-        default: None,
-        kind: Kind::Text,
-        description: "HOST:PORT of the aggregator's headless Service, or several separated by commas; every address \
-                      of a name gets every reading",
-    },
-    Setting {
-        key: "pod_namespace",
-        default: None,
-        kind: Kind::Text,
-        description: "`metadata.namespace` of the pod, from the downward API",
-    },
-    Setting {
-        key: "pod_name",
-        default: None,
-        kind: Kind::Text,
-        description: "`metadata.name` of the pod, from the downward API",
-    },
-    Setting {
-        key: "pod_uid",
-        default: None,
-        kind: Kind::Text,
-        description: "`metadata.uid` of the pod, from the downward API",
-    },
-    Setting {
-        key: "scrape_interval",
-        default: Some("1s"),
-        kind: Kind::Duration(MIN_SCRAPE_INTERVAL, MAX_SCRAPE_INTERVAL),
-        description: "Interval of the scrapes; a drain scrapes ten times per second. With GPUs, up to 15 s, so that \
-                      descriptions of models that take up to 3 s take a fifth of the time",
-    },
-    Setting {
-        key: "scrape_timeout",
-        default: Some("1s"),
-        kind: Kind::Duration("10ms", "1m"),
-        description: "Timeout of one request to TorchServe, including the response body; 5 s for the description of \
-                      a model after one that took longer than half of it",
-    },
-    Setting {
-        key: "metrics_url",
-        default: Some("http://127.0.0.1:8082"),
-        kind: Kind::Text,
-        description: "TorchServe's metrics port",
-    },
-    Setting {
-        key: "metrics_path",
-        default: Some(METRICS_PATH),
-        kind: Kind::Text,
-        description: "Path of the metrics on that port",
-    },
-    Setting {
-        key: "management_url",
-        default: Some("http://127.0.0.1:8081"),
-        kind: Kind::Text,
-        description: "TorchServe's management port; with `off` it is not scraped, and queue latency is derived from \
-                      metrics alone",
-    },
-    Setting {
-        key: "management_token_file",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "File with the management token, if TorchServe requires one",
-    },
-    Setting {
-        key: "max_page_bytes",
-        default: Some("4194304"),
-        kind: Kind::Number(4096, 64 << 20),
-        description: "Maximum size of a response of TorchServe, in bytes; a longer one is invalid",
-    },
-    Setting {
-        key: "push_timeout",
-        default: Some("2s"),
-        kind: Kind::Duration("10ms", "1m"),
-        description: "Timeout of one push",
-    },
-    Setting {
-        key: "resolve_interval",
-        default: Some("30s"),
-        kind: Kind::Duration("10ms", "1h"),
-        description: "Interval of DNS lookups of the aggregator",
-    },
-    Setting {
-        key: "ca_file",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "CA certificates that verify the aggregator (PEM), read for each connection; if unset, pushes \
-                      are plain HTTP; if the file cannot be read, nothing is pushed",
-    },
-    Setting {
-        key: "token_file",
-        default: Some(""),
-        kind: Kind::Text,
-        description: "Service account token for pushes, with the audience `pushscale`; read every minute and after a \
-                      rejection",
-    },
-    Setting {
-        key: "listen",
-        default: Some("[::]:8492"),
-        kind: Kind::Address,
-        description: "Address of `/live`, `/ready`, `/metrics`, `/reading` (the reading to push next) and `/drain`",
-    },
-    Setting {
-        key: "drain_deadline",
-        default: Some(DRAIN_DEADLINE),
-        kind: Kind::Duration(MIN_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE),
-        description: "Maximum duration of a drain; `terminationGracePeriodSeconds` of the pod must be at least ten \
-                      seconds longer",
-    },
-];
+const SETTINGS: &[Setting] = settings! {
+    aggregator, Kind::Text,
+        "HOST:PORT of the aggregator's headless Service, or several separated by commas; every address of a name gets \
+         every reading";
+    pod_namespace, Kind::Text, "`metadata.namespace` of the pod, from the downward API";
+    pod_name, Kind::Text, "`metadata.name` of the pod, from the downward API";
+    pod_uid, Kind::Text, "`metadata.uid` of the pod, from the downward API";
+    scrape_interval = "1s", Kind::Duration(MIN_SCRAPE_INTERVAL, MAX_SCRAPE_INTERVAL),
+        "Interval of the scrapes; a drain scrapes ten times per second. With GPUs, up to 15 s, so that descriptions of \
+         models that take up to 3 s take a fifth of the time";
+    scrape_timeout = "1s", Kind::Duration("10ms", "1m"),
+        "Timeout of one request to TorchServe, including the response body; 5 s for the description of a model after \
+         one that took longer than half of it";
+    metrics_url = "http://127.0.0.1:8082", Kind::Text, "TorchServe's metrics port";
+    metrics_path = METRICS_PATH, Kind::Text, "Path of the metrics on that port";
+    management_url = "http://127.0.0.1:8081", Kind::Text,
+        "TorchServe's management port; with `off` it is not scraped, and queue latency is derived from metrics alone";
+    management_token_file = "", Kind::Text, "File with the management token, if TorchServe requires one";
+    max_page_bytes = "4194304", Kind::Number(4096, 64 << 20),
+        "Maximum size of a response of TorchServe, in bytes; a longer one is invalid";
+    push_timeout = "2s", Kind::Duration("10ms", "1m"), "Timeout of one push";
+    resolve_interval = "30s", Kind::Duration("10ms", "1h"), "Interval of DNS lookups of the aggregator";
+    ca_file = "", Kind::Text,
+        "CA certificates that verify the aggregator (PEM), read for each connection; if unset, pushes are plain HTTP; \
+         if the file cannot be read, nothing is pushed";
+    token_file = "", Kind::Text,
+        "Service account token for pushes, with the audience `pushscale`; read every minute and after a rejection";
+    listen = "[::]:8492", Kind::Address,
+        "Address of `/live`, `/ready`, `/metrics`, `/reading` (the reading to push next) and `/drain`";
+    drain_deadline = DRAIN_DEADLINE, Kind::Duration(MIN_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE),
+        "Maximum duration of a drain; `terminationGracePeriodSeconds` of the pod must be at least ten seconds longer";
+};
 
 /// The sidecar's settings.
 #[derive(Clone, Debug)]

@@ -30,6 +30,21 @@ pub struct Setting {
     pub description: &'static str,
 }
 
+/// Declares a list of settings, each as `key = default, kind, description;`. Without a default, a value is required.
+#[macro_export]
+macro_rules! settings {
+    ($($key:ident $(= $default:expr)?, $kind:expr, $description:expr;)+) => {
+        &[$($crate::config::Setting {
+            key: stringify!($key),
+            default: $crate::settings!(@default $($default)?),
+            kind: $kind,
+            description: $description,
+        }),+]
+    };
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
+}
+
 /// The valid values of a setting.
 #[derive(Debug)]
 pub enum Kind {
