@@ -12,28 +12,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a check failed.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum CheckError {
-    /// Not a URL of the supported form.
     #[error("invalid URL {0}: expected http://HOST:PORT/PATH")]
     Url(String),
-    /// The server could not be reached.
     #[error(
         "failed to reach {url} (check that the pod is running and that no NetworkPolicy blocks this one)"
     )]
-    Unreachable {
-        /// The page.
-        url: String,
-        /// The IO error.
-        source: std::io::Error,
-    },
-    /// The response status is not 200.
+    Unreachable { url: String, source: std::io::Error },
     #[error("{url} responded with {status:?}: see the log of its pod")]
-    NotReady {
-        /// The page.
-        url: String,
-        /// The status line.
-        status: String,
-    },
+    NotReady { url: String, status: String },
 }
 
 /// Requests a page once and expects status 200.

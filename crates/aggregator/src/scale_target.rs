@@ -152,53 +152,26 @@ impl ScaleError {
 
 /// Why a scale could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum ScaleError {
-    /// The API server does not know the kind.
     #[error("unknown kind {kind} in {api_version}: {message}")]
     UnknownKind {
-        /// `kind`.
         kind: String,
-        /// `apiVersion`.
         api_version: String,
-        /// The API server's message.
         message: String,
         /// Whether the API server answered that there is no such kind, instead of failing.
         missing: bool,
     },
-    /// The object does not exist or has no scale subresource.
     #[error("{target} in namespace {namespace} does not exist or has no scale subresource")]
-    NotFound {
-        /// The object.
-        target: String,
-        /// Its namespace.
-        namespace: String,
-    },
-    /// Permission is missing.
+    NotFound { target: String, namespace: String },
     #[error("{target}: forbidden: {message}")]
-    Forbidden {
-        /// The object.
-        target: String,
-        /// The API server's message.
-        message: String,
-    },
+    Forbidden { target: String, message: String },
     /// Another aggregator is the leader. The write may have been stored before.
     #[error("{target}: the write was abandoned: another aggregator is the leader")]
-    NotLeader {
-        /// The object.
-        target: String,
-    },
+    NotLeader { target: String },
     /// The PushScaler stopped scaling during the write, which may have been stored.
     #[error("{target}: the write was cancelled: the PushScaler no longer scales")]
-    Cancelled {
-        /// The object.
-        target: String,
-    },
-    /// Any other error.
+    Cancelled { target: String },
     #[error("{target}: {message}")]
-    Other {
-        /// The object.
-        target: String,
-        /// The message.
-        message: String,
-    },
+    Other { target: String, message: String },
 }

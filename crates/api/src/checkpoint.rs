@@ -138,21 +138,15 @@ pub struct ArrivalSeries {
 
 /// Why a checkpoint cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum CheckpointError {
-    /// Another release wrote it.
     #[error("schemaVersion {found} instead of {SCHEMA_VERSION}: another release wrote it")]
-    SchemaVersion {
-        /// Its version.
-        found: i32,
-    },
-    /// A series cannot be decoded.
+    SchemaVersion { found: i32 },
     #[error("models[{model}].arrivals[{series}]: {problem}")]
     Series {
         /// The index of the model.
         model: usize,
-        /// The index of the series.
         series: usize,
-        /// What is wrong.
         problem: &'static str,
     },
 }

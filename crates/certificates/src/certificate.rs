@@ -41,7 +41,6 @@ pub(crate) enum InvalidCertificate {
     /// The file is not PEM, or has another content.
     #[error("{0} is malformed")]
     Malformed(&'static str),
-    /// The key belongs to another certificate.
     #[error("tls.key does not match tls.crt")]
     KeyMismatch,
 }

@@ -24,7 +24,6 @@ pub(crate) enum IssueError {
     /// The parameters are invalid, such as a Service's name that is not a DNS name.
     #[error("failed to issue a certificate: check the names of the Services")]
     Generate(#[from] rcgen::Error),
-    /// The CA has no key.
     #[error("failed to sign a certificate: the CA's key is missing")]
     NoKey,
 }

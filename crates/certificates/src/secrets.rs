@@ -24,10 +24,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a Secret was not read or not written.
 #[derive(Debug, Error)]
 pub(crate) enum SecretError {
-    /// The Secret has changed since it was read.
     #[error("failed to write Secret {0}: it has changed since it was read")]
     Conflict(&'static str),
-    /// The request failed.
     #[error("failed to {verb} Secret {name}")]
     Request {
         verb: &'static str,

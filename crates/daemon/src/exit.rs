@@ -25,20 +25,17 @@ const USAGE: u8 = 64;
 
 /// Why a program in the cluster exited.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum RunError {
-    /// A port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The runtime could not be started, or signal handlers not be installed.
     #[error("failed to install signal handlers")]
     Signals(#[from] io::Error),
-    /// No cluster is configured.
     #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
     Cluster(#[source] Box<dyn Error + Send + Sync>),
-    /// TLS could not be set up.
     #[error("failed to set up TLS")]
     Tls(#[source] TlsError),
-    /// A task exited that should have kept running.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
 }

@@ -71,37 +71,30 @@ pub(crate) struct Value {
 /// Why a metric has no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum MetricError {
-    /// No metric can have this name.
     #[error(
         "metric {0} not found: it must be ts_queue_latency_microseconds, or a PushScaler's name with -desired, -wait \
          or -waiting"
     )]
     UnknownName(String),
-    /// The PushScaler does not exist.
     #[error("metric {metric} not found: namespace {namespace} has no PushScaler {scaler}")]
     UnknownScaler {
         metric: String,
         namespace: String,
         scaler: String,
     },
-    /// There is nothing to measure.
     #[error(
         "namespace {0} has no PushScaler: create one with mode: Recommend for the pods to measure"
     )]
     NoScaler(String),
-    /// The selector matches nothing.
     #[error(
         "the labelSelector matches no PushScaler in namespace {0}: it is compared with the PushScaler's labels and with \
          pushscaler=NAME"
     )]
     NothingSelected(String),
-    /// Nothing has been decided yet.
     #[error("PushScaler {0} has not been evaluated yet: see its status")]
     NoSample(String),
-    /// The control loop does not decide.
     #[error("the last evaluation of PushScaler {0} is older than 30 s: see the aggregator's log")]
     Old(String),
-    /// There is no pod to measure.
     #[error("no pod is running that a PushScaler measures: see the PushScaler's status")]
     NoPods,
     /// Too few pods report. What the others do is unknown.
@@ -115,7 +108,6 @@ pub(crate) enum MetricError {
          their queue: see the PushScaler's status, and allow the sidecar to read TorchServe's management port"
     )]
     UnknownQueue { reporting: u32, running: u32 },
-    /// The scaler computes no replicas.
     #[error("PushScaler {scaler} has no desired replicas: {reason}")]
     NoDecision { scaler: String, reason: String },
 }

@@ -38,13 +38,11 @@ pub(crate) enum RequestHeaderError {
     /// The aggregation layer is off.
     #[error("{0} is missing: the API server needs the flags --requestheader-*")]
     Missing(&'static str),
-    /// A value is not a list.
     #[error("{key} is not a list of names")]
     List {
         key: &'static str,
         source: serde_json::Error,
     },
-    /// The CA cannot be used.
     #[error("unusable CA")]
     Ca(#[from] TlsError),
 }

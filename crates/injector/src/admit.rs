@@ -48,16 +48,14 @@ pub struct OwnerEvent {
 
 /// A request that is not a valid AdmissionReview.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum InvalidReview {
-    /// The body is not an AdmissionReview.
     #[error("not an AdmissionReview")]
     Parse(#[source] JsonError),
-    /// The review has an unsupported version.
     #[error(
         "apiVersion is {0:?}: set admissionReviewVersions: [v1] in the webhook's configuration"
     )]
     Version(String),
-    /// The review has no request.
     #[error("the AdmissionReview has no request")]
     NoRequest,
 }

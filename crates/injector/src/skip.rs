@@ -9,34 +9,21 @@ use crate::change::{Change, Step};
 
 /// Why a pod gets no sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum Skip {
-    /// The pod's label disables the injection.
     #[error("the pod's label {} is {}", inject::LABEL, inject::DISABLED)]
     OptedOut,
-    /// The pod's label has an unknown value.
     #[error(
         "the label {} is {value:?}: it must be {} or {}",
         inject::LABEL,
         inject::ENABLED,
         inject::DISABLED
     )]
-    InvalidLabel {
-        /// The label's value.
-        value: String,
-    },
-    /// The pod is in `kube-system`.
+    InvalidLabel { value: String },
     #[error("pods of the namespace {namespace} are Kubernetes' own: move the pod to another one")]
-    SystemNamespace {
-        /// The pod's namespace.
-        namespace: String,
-    },
-    /// The pod is in Pushscale's namespace.
+    SystemNamespace { namespace: String },
     #[error("pods of the namespace {namespace} are Pushscale's own: move the pod to another one")]
-    OwnNamespace {
-        /// The pod's namespace.
-        namespace: String,
-    },
-    /// The kubelet runs the pod from a file.
+    OwnNamespace { namespace: String },
     #[error(
         "the kubelet runs this pod from a file, and the API server only has a copy: add the sidecar to the file"
     )]
@@ -49,76 +36,45 @@ pub enum Skip {
         "the pod already has the sidecar of Pushscale {version}: remove it from the manifest with \
          `pushscale inject --uninject`, or inject the manifest again"
     )]
-    InjectedByOtherVersion {
-        /// The version in the annotation.
-        version: String,
-    },
-    /// The pod runs on Windows.
+    InjectedByOtherVersion { version: String },
     #[error("the pod runs on Windows, for which there is no sidecar")]
     WindowsNode,
-    /// The pod uses its node's network.
     #[error(
         "the pod uses its node's network (hostNetwork), where only one pod can have port {SIDECAR_PORT}: \
          set hostNetwork: false, or add the sidecar by hand with another port (PUSHSCALE_SIDECAR_LISTEN)"
     )]
     HostNetwork,
-    /// The pod runs to completion, which a container that keeps running would prevent.
     #[error(
         "the pod runs to completion (restartPolicy {restart_policy}), and this cluster has no native sidecars, \
          which would end with it: use Kubernetes 1.29 or later"
     )]
-    WouldNotFinish {
-        /// The pod's restart policy.
-        restart_policy: String,
-    },
-    /// An annotation has an invalid value, or does not exist.
+    WouldNotFinish { restart_policy: String },
     #[error("{annotation} is {value:?}: it must be {expected}")]
     InvalidAnnotation {
-        /// The annotation's key.
         annotation: String,
         /// The beginning of its value.
         value: String,
-        /// The valid values.
         expected: String,
     },
-    /// The caller named a container that the pod does not have.
     #[error("the pod has no container {name:?}: --container must name one of {containers}")]
-    ContainerNotFound {
-        /// The name from the caller.
-        name: String,
-        /// The names of the pod's containers.
-        containers: String,
-    },
-    /// No container looks like TorchServe.
+    ContainerNotFound { name: String, containers: String },
     #[error(
         "no container looks like TorchServe ({containers}): the container must be named torchserve or kserve-container, \
          or the name of its image must contain torchserve; otherwise name it with the annotation {} or \
          `pushscale inject --container`",
         annotations::CONTAINER
     )]
-    TorchServeNotFound {
-        /// The names of the pod's containers.
-        containers: String,
-    },
-    /// More than one container looks like TorchServe.
+    TorchServeNotFound { containers: String },
     #[error(
         "several containers look like TorchServe ({containers}): name one with the annotation {} or \
          `pushscale inject --container`",
         annotations::CONTAINER
     )]
-    TorchServeAmbiguous {
-        /// The names of these containers.
-        containers: String,
-    },
-    /// Another container has the sidecar's port.
+    TorchServeAmbiguous { containers: String },
     #[error(
         "the container {container} uses port {SIDECAR_PORT}, which the sidecar needs: change that port"
     )]
-    PortInUse {
-        /// The container's name.
-        container: String,
-    },
-    /// Another volume has the name of the sidecar's volume.
+    PortInUse { container: String },
     #[error("the pod has a volume {TRUST_VOLUME}, a name that the sidecar needs: rename it")]
     VolumeNameInUse,
 }

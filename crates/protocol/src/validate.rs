@@ -12,23 +12,18 @@ use crate::push::{Model, Push};
 
 /// Why a body is not a valid push message.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum ParseError {
-    /// Not JSON, or not of this shape.
     #[error("invalid push message")]
     Shape(#[source] JsonError),
-    /// A version that this release does not support.
     #[error(
         "unsupported push version {0}, only {VERSION} is supported: update the aggregator before the sidecars"
     )]
     Version(u64),
-    /// A value of a field is out of range.
     #[error("{field} is {found}: it must be {expected}")]
     Value {
-        /// The name of the field.
         field: &'static str,
-        /// Its value.
         found: String,
-        /// The valid values.
         expected: &'static str,
     },
 }

@@ -34,14 +34,12 @@ pub struct Bound {
 
 /// Why a sidecar ended.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum RunError {
-    /// The port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The kernel refused a signal handler or a timer.
     #[error("failed to set up signals and timers")]
     Kernel(#[from] std::io::Error),
-    /// A task ended before shutdown.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
 }

@@ -14,6 +14,7 @@ pub struct Adopted {
 
 /// Why an autoscaler cannot be converted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum AdoptError {
     /// The object is of another kind or version.
     #[error(
@@ -23,7 +24,6 @@ pub enum AdoptError {
         /// apiVersion and kind.
         found: String,
     },
-    /// The object cannot be printed as a HorizontalPodAutoscaler of autoscaling/v2.
     #[error(
         "{found} cannot be printed as autoscaling/v2: --print-hpa reads HorizontalPodAutoscalers of autoscaling/v2, v2beta1 and v2beta2"
     )]
@@ -31,38 +31,22 @@ pub enum AdoptError {
         /// apiVersion and kind.
         found: String,
     },
-    /// A required field is missing.
     #[error("{field} is missing: is the file complete?")]
-    Missing {
-        /// The field.
-        field: &'static str,
-    },
-    /// There is no metric to take the target latency from.
+    Missing { field: &'static str },
     #[error(
         "the HorizontalPodAutoscaler has no metric …queue_latency_microseconds whose target could be the target latency: pass one with --target, such as half the service time"
     )]
     NoTarget,
-    /// A ScaledObject has no target latency.
     #[error(
         "the target latency of a ScaledObject is missing: pass one with --target, such as half the service time"
     )]
     NoTrigger,
-    /// A quantity is invalid.
     #[error(
         "the target of …queue_latency_microseconds is {text:?}: it must be a quantity above 0 such as 7000000m"
     )]
-    Quantity {
-        /// The text.
-        text: String,
-    },
-    /// An annotation of the API server is invalid.
+    Quantity { text: String },
     #[error("the annotation {name} is not JSON: {problem}")]
-    Annotation {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
+    Annotation { name: &'static str, problem: String },
 }
 
 /// Returns the value of a required field.

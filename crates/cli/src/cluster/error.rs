@@ -4,19 +4,14 @@ use thiserror::Error;
 
 /// Why a command cannot get what it needs from the cluster.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum ClusterError {
-    /// There is no usable kubeconfig.
     #[error(
         "no usable kubeconfig: {message}; set KUBECONFIG, or --context to one of `kubectl config get-contexts`"
     )]
-    Config {
-        /// What is wrong.
-        message: String,
-    },
-    /// The API server rejected a request.
+    Config { message: String },
     #[error("failed to read {what}: {message}")]
     Rejected {
-        /// The object.
         what: String,
         /// The status code.
         code: u16,
@@ -26,39 +21,23 @@ pub enum ClusterError {
     /// The API server could not be reached, or its response is invalid.
     #[error("failed to read {what}")]
     Request {
-        /// The object.
         what: String,
-        /// The error of the client.
         source: Box<kube::Error>,
     },
-    /// The API server responds that there is no such object.
     #[error("{what} not found: check the name and the namespace (-n)")]
-    NotFound {
-        /// The object.
-        what: String,
-    },
-    /// No response in time.
+    NotFound { what: String },
     #[error("failed to read {what}: no response from the API server within 10 s")]
-    TimedOut {
-        /// The object.
-        what: String,
-    },
-    /// No aggregator was found.
+    TimedOut { what: String },
     #[error(
         "no running aggregator found {scope}; name its namespace with --pushscale-namespace, or its address with --aggregator"
     )]
-    NoAggregator {
-        /// Where it was searched for.
-        scope: String,
-    },
+    NoAggregator { scope: String },
     /// The aggregator could not be reached.
     #[error("failed to read {path} of aggregator {aggregator}: {problem}")]
     Aggregator {
         /// Pod or address.
         aggregator: String,
-        /// The path of the page.
         path: String,
-        /// What is wrong.
         problem: String,
     },
 }

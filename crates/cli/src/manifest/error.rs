@@ -23,33 +23,28 @@ pub enum DefinitionError {
 
 /// Why a manifest is rejected.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum ManifestError {
     /// The text is not YAML, or not one object of the kind. The words are ours.
     #[error("line {line}: {reason}")]
     Text {
         /// The line, counted from 1.
         line: usize,
-        /// What was found, and what was expected.
         reason: String,
     },
     /// kubectl would not send the object, or the API server would not decode it. The words are theirs, without the
     /// file name.
     #[error("{0}")]
     Undecodable(String),
-    /// The API server would reject the values of some fields.
     #[error("The {kind} {} is invalid: {}", go::quoted(name), Causes(.causes))]
     Invalid {
-        /// The kind of object.
         kind: String,
-        /// The object's name.
         name: String,
         /// One sentence per error, starting with the field's path.
         causes: Vec<String>,
     },
-    /// The API server would accept the object, but it is not a PushScaler.
     #[error("the API server accepts this, but it cannot be read as a PushScaler")]
     Unreadable(#[source] serde_json::Error),
-    /// The definition cannot be used.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
 }

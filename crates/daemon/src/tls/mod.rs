@@ -22,16 +22,10 @@ pub use directory::watch_directory;
 
 /// Why a certificate, a key or a CA bundle cannot be used, or a connection could not be opened with it.
 #[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum TlsError {
-    /// The file cannot be read.
     #[error("failed to read {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The PEM holds no certificate.
+    Read { path: PathBuf, source: io::Error },
     #[error("no certificate in {origin}: it must be PEM")]
     NoCertificate {
         /// The path of the file, or another name for where the PEM is from.
@@ -42,23 +36,16 @@ pub enum TlsError {
     Pem {
         /// The path of the file, or another name for where the PEM is from.
         origin: String,
-        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
     /// The server does not have a certificate for this name from a trusted CA, or does not speak TLS.
     #[error("certificate verification failed for {name}")]
-    Verification {
-        /// The expected name.
-        name: String,
-        /// The cause.
-        source: io::Error,
-    },
+    Verification { name: String, source: io::Error },
     /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("unusable certificate or key in {origin}")]
     Unusable {
         /// The path of the file, or another name for where the PEM is from.
         origin: String,
-        /// The cause.
         source: rustls::Error,
     },
 }

@@ -67,16 +67,14 @@ impl Utilisation {
 
 /// Why a word does not name a baseline.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum BaselineError {
-    /// No baseline has this name.
     #[error("{0:?} is neither one of {names} nor a file", names = names())]
     Unknown(String),
-    /// The settings after the colon are invalid.
     #[error("{word:?}: {problem}")]
     Settings {
         /// The whole word.
         word: String,
-        /// What is wrong, and what is expected.
         problem: String,
     },
 }

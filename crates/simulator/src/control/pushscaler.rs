@@ -44,17 +44,15 @@ struct Clock {
 
 /// Why a PushScaler cannot be simulated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "each variant's message describes it")]
 pub enum PushScalerError {
-    /// The spec is invalid.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Spec(Vec<SpecProblem>),
-    /// Simulated pods serve one model.
     #[error(
         "its metrics name the models {}: simulated pods serve one, so keep the metrics of one",
         .0.join(", ")
     )]
     SeveralModels(Vec<String>),
-    /// The PushScaler has schedules, which require a start time.
     #[error("it has schedules: set when the load begins, such as start: 2026-01-05T08:00:00Z")]
     NoStart,
 }
