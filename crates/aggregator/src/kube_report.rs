@@ -177,7 +177,7 @@ impl NewestReport for StatusReport {
         let error = match written {
             Ok(_) => {
                 ended(true);
-                metrics.status_written(WriteOutcome::Written);
+                metrics.status_writes.increment(WriteOutcome::Written);
                 return None;
             }
             // The PushScaler was deleted in the meantime.
@@ -188,7 +188,7 @@ impl NewestReport for StatusReport {
             Err(error) => error,
         };
         ended(false);
-        metrics.status_written(WriteOutcome::Failed);
+        metrics.status_writes.increment(WriteOutcome::Failed);
         if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
             tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the status");
         }
@@ -349,9 +349,9 @@ async fn write_event(
     let published = request(TIMEOUT, recorder.publish(&event, &regarding)).await;
     metrics.api_request_ended(ApiRequest::EventWrite, begun, published.is_ok());
     let Err(error) = published else {
-        return metrics.event_written(WriteOutcome::Written);
+        return metrics.event_writes.increment(WriteOutcome::Written);
     };
-    metrics.event_written(WriteOutcome::Failed);
+    metrics.event_writes.increment(WriteOutcome::Failed);
     if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
         tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the event");
     }

@@ -319,7 +319,7 @@ impl Bound {
             })
         };
         let connection_metrics = metrics.clone();
-        let rejected = move |reason| connection_metrics.connection_rejected(reason);
+        let rejected = move |reason| connection_metrics.rejected_connections.increment(reason);
         let push_shutdown = shutdown.clone();
         match push_security.certificate {
             Some(certificate) => {

@@ -69,7 +69,7 @@ pub(crate) async fn run<K>(
                     object = Some(written);
                 }
                 Err(error) => {
-                    metrics.failed(failure);
+                    metrics.failures.increment(failure);
                     schedule.failed();
                     tracing::warn!(%kind, name, error, "failed to write the caBundle, retrying");
                 }

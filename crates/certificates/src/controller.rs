@@ -134,7 +134,7 @@ impl Controller {
                 until.unwrap_or_default() + Duration::from_millis(10)
             }
             Err(error) => {
-                self.metrics.failed(Failure::Controller);
+                self.metrics.failures.increment(Failure::Controller);
                 tracing::warn!(error = %chain(&error), "failed to reconcile certificates, retrying");
                 RETRY_DELAY
             }
@@ -282,9 +282,9 @@ impl Controller {
     }
 
     fn note_issued(&self, subject: Subject, secret: &str, reason: &Reason) {
-        self.metrics.renewed(subject);
+        self.metrics.renewals.increment(subject);
         if reason.is_unexpected() {
-            self.metrics.failed(Failure::InvalidSecret);
+            self.metrics.failures.increment(Failure::InvalidSecret);
             tracing::warn!(secret, %reason, "certificate replaced");
         } else {
             tracing::info!(secret, %reason, "certificate issued");

@@ -52,7 +52,7 @@ pub(crate) async fn run(directory: PathBuf, metrics: CertificateMetrics, mut new
             Ok(Err(error)) => {
                 let error = chain(&error).to_string();
                 if logged.as_ref() != Some(&error) {
-                    metrics.failed(Failure::Files);
+                    metrics.failures.increment(Failure::Files);
                     tracing::warn!(directory = %directory.display(), error, "keeping the previous CA: new files rejected");
                     logged = Some(error);
                 }

@@ -11,8 +11,8 @@ use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateMetrics {
     expiry: Family<[(&'static str, String); 1], Gauge>,
-    renewals: LabeledCounter<Subject>,
-    failures: LabeledCounter<Failure>,
+    pub(crate) renewals: LabeledCounter<Subject>,
+    pub(crate) failures: LabeledCounter<Failure>,
 }
 
 /// The holder of a certificate.
@@ -81,14 +81,6 @@ impl CertificateMetrics {
     pub(crate) fn expiry(&self, certificate: Subject) -> i64 {
         let labels = [("certificate", label_value(&certificate))];
         self.expiry.get_or_create(&labels).get()
-    }
-
-    pub(crate) fn renewed(&self, certificate: Subject) {
-        self.renewals.increment(certificate);
-    }
-
-    pub(crate) fn failed(&self, failure: Failure) {
-        self.failures.increment(failure);
     }
 }
 

@@ -45,13 +45,13 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
         let name = owner.name.as_deref().unwrap_or_default();
         let error = match timeout(TIMEOUT, recorder.publish(&event, &owner)).await {
             Ok(Ok(())) => {
-                metrics.event(EventWrite::Written);
+                metrics.event_writes.increment(EventWrite::Written);
                 continue;
             }
             Ok(Err(error)) => chain(&error).to_string(),
             Err(_) => "the API server did not respond in time".to_owned(),
         };
-        metrics.event(EventWrite::Failed);
+        metrics.event_writes.increment(EventWrite::Failed);
         if let Some(left_out) = failure_log.allow(Instant::now()) {
             tracing::warn!(owner = name, error, left_out, "failed to write an event");
         }

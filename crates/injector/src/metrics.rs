@@ -11,9 +11,9 @@ use pushscale_daemon::labeled_counter::{LabeledCounter, snake_case};
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pods: Family<PodLabels, Counter>,
-    rejected_requests: LabeledCounter<Rejection>,
-    rejected_connections: LabeledCounter<ConnectionRejection>,
-    event_writes: LabeledCounter<EventWrite>,
+    pub(crate) rejected_requests: LabeledCounter<Rejection>,
+    pub(crate) rejected_connections: LabeledCounter<ConnectionRejection>,
+    pub(crate) event_writes: LabeledCounter<EventWrite>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,17 +78,5 @@ impl Metrics {
             reason: snake_case(reason),
         };
         self.pods.get_or_create(&labels).inc();
-    }
-
-    pub(crate) fn request_rejected(&self, rejection: Rejection) {
-        self.rejected_requests.increment(rejection);
-    }
-
-    pub(crate) fn connection_rejected(&self, rejection: ConnectionRejection) {
-        self.rejected_connections.increment(rejection);
-    }
-
-    pub(crate) fn event(&self, outcome: EventWrite) {
-        self.event_writes.increment(outcome);
     }
 }

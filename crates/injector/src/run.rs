@@ -115,7 +115,7 @@ impl Bound {
             tasks.spawn("event writer", write);
         }
         let counts = metrics.clone();
-        let rejected = move |rejection| counts.connection_rejected(rejection);
+        let rejected = move |rejection| counts.rejected_connections.increment(rejection);
         let admission = Arc::new(Admission {
             sidecar: self.config.sidecar,
             native_sidecar,

@@ -98,7 +98,7 @@ impl Admission {
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
         let mut reply = self.review(&budget, request).await.unwrap_or_else(|error| {
-            self.metrics.request_rejected(error.rejection());
+            self.metrics.rejected_requests.increment(error.rejection());
             let chain = chain(&error);
             if let Some(left_out) = self.rejection_log.allow(Instant::now()) {
                 tracing::warn!(error = %chain, left_out, "request rejected");
@@ -137,7 +137,7 @@ impl Admission {
             && self.events.try_send(event).is_err()
         {
             // The API server waits for the answer, and pods can be created faster than events are written.
-            self.metrics.event(EventWrite::Dropped);
+            self.metrics.event_writes.increment(EventWrite::Dropped);
         }
         Ok(json(StatusCode::OK, admitted.body))
     }

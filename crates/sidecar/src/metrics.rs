@@ -13,7 +13,7 @@ use pushscale_protocol::State;
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     scrapes: LabeledCounter<State>,
-    pushes: LabeledCounter<PushOutcome>,
+    pub(crate) pushes: LabeledCounter<PushOutcome>,
     bad_lines: Counter,
     drains: LabeledCounter<DrainOutcome>,
     drain_seconds: Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>,
@@ -81,10 +81,6 @@ impl Metrics {
             metrics.drain_seconds.clone(),
         );
         metrics
-    }
-
-    pub(crate) fn pushed(&self, outcome: PushOutcome) {
-        self.pushes.increment(outcome);
     }
 
     pub(crate) fn drained(&self, outcome: DrainOutcome, after: Duration) {

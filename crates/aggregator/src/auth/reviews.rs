@@ -174,7 +174,7 @@ impl Reviews {
                 (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
             }
         };
-        self.metrics.token_reviewed(outcome);
+        self.metrics.token_reviews.increment(outcome);
         // A review that timed out in the queue was not a request to the API server.
         if let Some(begun) = begun {
             let succeeded = outcome != ReviewOutcome::Failed;

@@ -126,7 +126,7 @@ impl HistorySender {
         let is_lost = !self.removed.is_empty()
             || matches!(self.queue.try_send(record), Err(TrySendError::Full(_)));
         if is_lost {
-            self.metrics.history_dropped();
+            self.metrics.dropped_history_records.inc();
         }
     }
 }

@@ -76,7 +76,7 @@ impl Ingest {
         let accepted = self.accept(address, &connection, &budget, request).await;
         Ok(match accepted {
             Ok(response) => {
-                self.metrics.push(PushOutcome::Accepted);
+                self.metrics.pushes.increment(PushOutcome::Accepted);
                 // Numbers and flags always have a JSON form.
                 json(
                     StatusCode::OK,
@@ -84,7 +84,7 @@ impl Ingest {
                 )
             }
             Err(error) => {
-                self.metrics.push(error.outcome);
+                self.metrics.pushes.increment(error.outcome);
                 if error.outcome == PushOutcome::Overloaded {
                     self.pacing.overloaded();
                 }

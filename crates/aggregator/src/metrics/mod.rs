@@ -40,16 +40,16 @@ const SHORT_SECONDS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1,
 /// The aggregator's own metrics. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    pushes: LabeledCounter<PushOutcome>,
-    rejected_connections: LabeledCounter<ConnectionRejection>,
-    token_reviews: LabeledCounter<ReviewOutcome>,
+    pub(crate) pushes: LabeledCounter<PushOutcome>,
+    pub(crate) rejected_connections: LabeledCounter<ConnectionRejection>,
+    pub(crate) token_reviews: LabeledCounter<ReviewOutcome>,
     decisions: LabeledCounter<DecisionOutcome>,
     scale_writes: LabeledCounter<ScaleWriteOutcome>,
     deletion_costs: LabeledCounter<DeletionCostOutcome>,
-    status_writes: LabeledCounter<WriteOutcome>,
-    event_writes: LabeledCounter<WriteOutcome>,
+    pub(crate) status_writes: LabeledCounter<WriteOutcome>,
+    pub(crate) event_writes: LabeledCounter<WriteOutcome>,
     dropped_reports: Counter,
-    dropped_history_records: Counter,
+    pub(crate) dropped_history_records: Counter,
     load_record: Gauge,
     leader: Gauge,
     scalers: Gauge,
@@ -346,18 +346,6 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn push(&self, outcome: PushOutcome) {
-        self.pushes.increment(outcome);
-    }
-
-    pub(crate) fn connection_rejected(&self, reason: ConnectionRejection) {
-        self.rejected_connections.increment(reason);
-    }
-
-    pub(crate) fn token_reviewed(&self, outcome: ReviewOutcome) {
-        self.token_reviews.increment(outcome);
-    }
-
     pub(crate) fn decided(&self, outcome: DecisionOutcome) {
         self.decisions.increment(outcome);
     }
@@ -383,20 +371,8 @@ impl Metrics {
         self.reaction.observe(after.as_secs_f64());
     }
 
-    pub(crate) fn status_written(&self, outcome: WriteOutcome) {
-        self.status_writes.increment(outcome);
-    }
-
-    pub(crate) fn event_written(&self, outcome: WriteOutcome) {
-        self.event_writes.increment(outcome);
-    }
-
     pub(crate) fn report_dropped(&self) {
         self.dropped_reports.inc();
-    }
-
-    pub(crate) fn history_dropped(&self) {
-        self.dropped_history_records.inc();
     }
 
     pub(crate) fn set_load_record_seconds(&self, seconds: usize) {

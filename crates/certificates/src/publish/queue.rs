@@ -205,7 +205,7 @@ impl PublishQueue {
                 return;
             }
             Outcome::Failed(error) => {
-                metrics.failed(Failure::Publish);
+                metrics.failures.increment(Failure::Publish);
                 schedule.failed();
                 if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
                     tracing::warn!(

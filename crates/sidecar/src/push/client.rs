@@ -155,7 +155,7 @@ impl PushClient {
         };
         match response.status {
             StatusCode::OK => {
-                self.shared.metrics.pushed(PushOutcome::Accepted);
+                self.shared.metrics.pushes.increment(PushOutcome::Accepted);
                 self.rejection = None;
                 let response =
                     serde_json::from_slice::<PushResponse>(&response.body).unwrap_or_default();
@@ -187,7 +187,7 @@ impl PushClient {
 
     /// Logs each rejection once; it needs attention from an operator.
     fn record_rejection(&mut self, error: String) {
-        self.shared.metrics.pushed(PushOutcome::Rejected);
+        self.shared.metrics.pushes.increment(PushOutcome::Rejected);
         if self.rejection.as_ref() != Some(&error) {
             tracing::warn!(aggregator = %self.address, error, "push rejected");
             self.rejection = Some(error);
@@ -195,7 +195,7 @@ impl PushClient {
     }
 
     fn record_failure(&self, outcome: PushOutcome, error: &str) {
-        self.shared.metrics.pushed(outcome);
+        self.shared.metrics.pushes.increment(outcome);
         // Only the first failure in a row is a warning: a thousand pods would each log a line per second.
         if self.backoff.is_none() {
             tracing::warn!(aggregator = %self.address, error, "push failed, retrying");
