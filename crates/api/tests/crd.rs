@@ -1,7 +1,11 @@
 //! The CRDs in the repository are generated from the types. `make generate` rewrites them.
 
+#![cfg(test)]
+
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::path::Path;
-use std::{env, fs};
 
 use kube::CustomResourceExt as _;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
@@ -21,13 +25,8 @@ fn the_crds_in_the_repository_match_the_types() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../helm")
             .join(file);
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(&file, &generated).unwrap();
-        }
-        let committed = fs::read_to_string(&file).unwrap_or_default();
         assert!(
-            committed == generated,
+            golden::matches(&file, &generated),
             "{} differs from crates/api: run `make generate`",
             file.display()
         );

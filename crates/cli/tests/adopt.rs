@@ -3,25 +3,19 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use pushscale_cli::adopt::hpa_as_v2;
 use serde_json::Value;
 
 #[test]
 fn adopted_manifests_match_the_expected_texts() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/adopt");
-    let files = fs::read_dir(&directory).unwrap();
-    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    files.sort();
-    assert!(files.len() >= 7, "{} files", files.len());
-    for file in files {
+    for file in golden::files("testdata/adopt", ".yaml", 7) {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("# "), "{}: no first line", file.display());
         // Arguments are in the second line, after `#$`.
@@ -35,12 +29,7 @@ fn adopted_manifests_match_the_expected_texts() {
         let mut found = String::from_utf8(output.stdout).unwrap();
         found.push_str(&String::from_utf8(output.stderr).unwrap());
         found.push_str(&format!("exit status: {}\n", output.status.code().unwrap()));
-        let expected = file.with_extension("txt");
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&expected, &found).unwrap();
-        }
-        let text = fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(found, text, "{}", file.display());
+        golden::check(&file.with_extension("txt"), &found);
     }
 }
 

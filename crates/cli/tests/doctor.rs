@@ -7,8 +7,11 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use pushscale_cli::doctor::{Finding, Snapshot, diagnose, exit_code, render};
 use serde_json::{Map, Value};
@@ -123,18 +126,8 @@ fn doctor(changes: Vec<Value>) -> Vec<Finding> {
 
 #[test]
 fn findings_match_the_expected_texts() {
-    let mut files: Vec<_> = fs::read_dir(directory())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .collect();
-    files.sort();
-    assert!(files.len() >= 20, "{} files", files.len());
     let mut wrong = Vec::new();
-    for file in files {
+    for file in golden::files("testdata/doctor", ".yaml", 20) {
         let is_healthy = file.ends_with("healthy.yaml");
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("# "), "{}: no first line", file.display());
@@ -152,12 +145,7 @@ fn findings_match_the_expected_texts() {
         assert_eq!(rows.is_empty(), is_healthy, "{}", file.display());
         check_rows(&file.display().to_string(), &findings, &rows);
         let found = render(&findings, !is_healthy, false);
-        let expected = file.with_extension("txt");
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&expected, &found).unwrap();
-        }
-        let text = fs::read_to_string(&expected).unwrap_or_default();
-        if text != found {
+        if !golden::matches(&file.with_extension("txt"), &found) {
             wrong.push(format!("{}\n{found}", file.display()));
         }
     }

@@ -5,6 +5,9 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,16 +15,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn testdata(directory: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata")
-        .join(directory);
-    let mut all: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    all.sort();
-    all
+fn testdata() -> Vec<PathBuf> {
+    golden::files("testdata/inject", "", 1)
 }
 
 /// Runs the command in a directory, so that its messages have short file names.
@@ -43,14 +38,6 @@ fn succeeded(output: Output) -> (String, String) {
     let (out, error) = (text(output.stdout), text(output.stderr));
     assert!(output.status.success(), "{error}");
     (out, error)
-}
-
-/// Whether a file has this content. Writes it if asked to.
-fn matches_file(file: &Path, found: &str) -> bool {
-    if std::env::var_os("PUSHSCALE_GENERATE").is_some() {
-        fs::write(file, found).unwrap();
-    }
-    fs::read_to_string(file).is_ok_and(|kept| kept == found)
 }
 
 /// The values of the documents. Kubernetes treats empty maps and lists, null and absent fields alike.
@@ -86,10 +73,10 @@ fn comments(yaml: &str) -> Vec<&str> {
 #[test]
 fn injected_files_match_the_expected_files() {
     let mut wrong = Vec::new();
-    for directory in testdata("inject") {
+    for directory in testdata() {
         let (out, error) = succeeded(pushscale(&directory, &["-f", "before.yaml"]));
-        let good = matches_file(&directory.join("after.yaml"), &out);
-        if !matches_file(&directory.join("messages.txt"), &error) || !good {
+        let good = golden::matches(&directory.join("after.yaml"), &out);
+        if !golden::matches(&directory.join("messages.txt"), &error) || !good {
             wrong.push(format!("{}:\n{out}\n{error}", directory.display()));
         }
     }
@@ -98,7 +85,7 @@ fn injected_files_match_the_expected_files() {
 
 #[test]
 fn a_second_inject_changes_nothing() {
-    for directory in testdata("inject") {
+    for directory in testdata() {
         for (native_sidecar, auth) in [("true", "token"), ("false", "none")] {
             let native_sidecar = format!("--native-sidecar={native_sidecar}");
             let auth = format!("--auth={auth}");
@@ -117,7 +104,7 @@ fn a_second_inject_changes_nothing() {
 #[test]
 fn uninject_restores_values_and_comments() {
     let mut injected = 0;
-    for directory in testdata("inject") {
+    for directory in testdata() {
         let name = directory.display();
         let before = fs::read_to_string(directory.join("before.yaml")).unwrap();
         let (after, messages) = succeeded(pushscale(&directory, &["-f", "before.yaml"]));
@@ -153,17 +140,14 @@ fn uninject_restores_values_and_comments() {
 #[test]
 fn errors_name_file_and_line_and_nothing_is_written() {
     let mut wrong = Vec::new();
-    for file in testdata("inject-rejected") {
-        if file.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
+    for file in golden::files("testdata/inject-rejected", ".yaml", 1) {
         let directory = file.parent().unwrap();
         let name = file.file_name().unwrap().to_str().unwrap();
         let output = pushscale(directory, &["-f", name]);
         assert_eq!(output.status.code(), Some(1), "{name}");
         assert_eq!(text(output.stdout), "", "{name}");
         let messages = text(output.stderr);
-        if !matches_file(&file.with_extension("messages.txt"), &messages) {
+        if !golden::matches(&file.with_extension("messages.txt"), &messages) {
             wrong.push(messages);
         }
     }
@@ -225,7 +209,7 @@ fn the_container_option_names_torchserves_container() {
 
 #[test]
 fn an_injected_file_is_injected_again_with_the_present_options() {
-    for directory in testdata("inject") {
+    for directory in testdata() {
         let name = directory.display();
         let inject = |file: &str, image: &str| {
             let options = [image, "--native-sidecar=false", "-f", file];

@@ -2,28 +2,25 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::fs;
-use std::path::Path;
 
 use pushscale_cli::manifest;
 
 /// Returns the names and texts of the files in a directory.
 fn manifests(directory: &str) -> Vec<(String, String)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/tests/cluster")
-        .join(directory);
-    let found: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+    let directory = format!("../../tests/tests/cluster/{directory}");
+    golden::files(&directory, "", 1)
+        .iter()
         .map(|file| {
             (
                 file.display().to_string(),
                 fs::read_to_string(file).unwrap(),
             )
         })
-        .collect();
-    assert!(!found.is_empty());
-    found
+        .collect()
 }
 
 /// Asserts that all files of a directory are rejected with the text of their comment that starts with `prefix`.

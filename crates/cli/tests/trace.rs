@@ -3,9 +3,10 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 mod support;
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,12 +39,7 @@ fn run(command: &str) -> (String, String, i32) {
 
 #[test]
 fn imported_files_match_the_expected_traces_and_messages() {
-    let files = fs::read_dir(inputs()).unwrap();
-    let mut cases: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    cases.sort();
-    assert!(cases.len() >= 36, "{} cases", cases.len());
-    for case in cases {
+    for case in golden::files("testdata/trace-import", ".txt", 36) {
         let expected = fs::read_to_string(&case).unwrap();
         let name = case.file_stem().unwrap().to_str().unwrap();
         let command = expected.lines().next().unwrap().strip_prefix("$ ").unwrap();
@@ -57,10 +53,7 @@ fn imported_files_match_the_expected_traces_and_messages() {
             parse_trace(name, &trace).unwrap_or_else(|error| panic!("{error}"));
         }
         let found = format!("$ {command}\n{trace}{messages}exit status: {status}\n");
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&case, &found).unwrap();
-        }
-        assert_eq!(found, fs::read_to_string(&case).unwrap(), "{name}");
+        golden::check(&case, &found);
     }
 }
 

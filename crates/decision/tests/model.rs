@@ -40,25 +40,19 @@
 
 #[path = "support/fake_fleet.rs"]
 mod fake_fleet;
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 #[path = "support/scenario.rs"]
 mod scenario;
 
-use std::path::Path;
 use std::{env, fs};
 
 use scenario::Scenario;
 
 #[test]
 fn the_queue_model_meets_the_expectations_of_all_scenarios() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/model");
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 20, "{} scenarios", files.len());
     let mut wrong = Vec::new();
-    for file in files {
+    for file in golden::files("testdata/model", "", 20) {
         let text = fs::read_to_string(&file).unwrap();
         if let Err(problem) = run(&text) {
             wrong.push(format!("{}:{problem}", file.display()));

@@ -18,9 +18,10 @@
 
 #[path = "support/alternatives.rs"]
 mod alternatives;
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use pushscale_decision::{
@@ -33,14 +34,7 @@ use alternatives::check_alternatives;
 
 #[test]
 fn the_ratio_rule_meets_the_expectations_of_all_scenarios() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ratio");
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 10);
-    for file in files {
+    for file in golden::files("testdata/ratio", "", 10) {
         let text = fs::read_to_string(&file).unwrap();
         run(&text).unwrap_or_else(|problem| panic!("{}:{problem}", file.display()));
     }

@@ -8,33 +8,26 @@
 
 #[path = "support/fake_fleet.rs"]
 mod fake_fleet;
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 #[path = "support/scenario.rs"]
 mod scenario;
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::{env, fs};
+use std::fs;
 
 use fake_fleet::FakeFleet;
 use scenario::Scenario;
 
 #[test]
 fn explanations_match_the_expected_texts() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/why");
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 20, "{} files", files.len());
     let mut wrong = Vec::new();
-    for file in files {
+    for file in golden::files("testdata/why", "", 20) {
         let text = fs::read_to_string(&file).unwrap();
-        let (scenario, expected) = text.split_once("---\n").unwrap_or((&text, ""));
+        let (scenario, _) = text.split_once("---\n").unwrap_or((&text, ""));
         let found = explain(scenario).unwrap_or_else(|problem| format!("{problem}\n"));
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&file, format!("{}\n---\n{found}", scenario.trim_end())).unwrap();
-        } else if expected != found {
+        let whole = format!("{}\n---\n{found}", scenario.trim_end());
+        if !golden::matches(&file, &whole) {
             wrong.push(format!("{}\n{found}", file.display()));
         }
     }

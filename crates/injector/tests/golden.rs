@@ -10,7 +10,7 @@ use std::fs;
 
 use pushscale_injector::{Outcome, apply};
 use serde_json::Value;
-use support::{Case, cases};
+use support::{Case, cases, golden};
 
 fn after(case: &Case) -> String {
     let mut pod = case.before.clone();
@@ -28,17 +28,10 @@ fn after(case: &Case) -> String {
 
 #[test]
 fn injected_pods_match_the_files() {
-    let generate = std::env::var_os("PUSHSCALE_GENERATE").is_some();
     let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() >= 24, "only {} cases were found", cases.len());
-    for case in &cases {
+    for case in &cases() {
         let found = after(case);
-        let file = case.directory.join("after.yaml");
-        if generate {
-            fs::write(&file, &found).unwrap();
-        }
-        if fs::read_to_string(&file).unwrap_or_default() != found {
+        if !golden::matches(&case.directory.join("after.yaml"), &found) {
             wrong.push(format!("{}:\n{found}", case.name()));
         }
     }

@@ -3,27 +3,18 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::error::Error as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use golden::files;
 use pushscale_protocol::{Basis, MAX_BODY_BYTES, MAX_MODELS, Model, Push, State};
-
-fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let mut found: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
-}
 
 #[test]
 fn messages_of_version_1_parse() {
-    for file in files("testdata", "-v1.json") {
+    for file in files("testdata", "-v1.json", 1) {
         let body = fs::read(&file).unwrap();
         if let Err(error) = Push::parse(&body) {
             panic!("{}: {error}", file.display());
@@ -33,7 +24,7 @@ fn messages_of_version_1_parse() {
 
 #[test]
 fn encoded_messages_parse() {
-    for file in files("testdata", "-v1.json") {
+    for file in files("testdata", "-v1.json", 1) {
         let body = fs::read(&file).unwrap();
         let push = Push::parse(&body).unwrap();
         let written = serde_json::to_vec(&push).unwrap();
@@ -46,7 +37,7 @@ fn encoded_messages_parse() {
 
 #[test]
 fn invalid_messages_are_rejected_with_the_expected_error() {
-    for file in files("testdata/rejected", ".txt") {
+    for file in files("testdata/rejected", ".txt", 1) {
         let text = fs::read_to_string(&file).unwrap();
         let (expected, body) = text.split_once('\n').unwrap();
         let error = Push::parse(body.trim_end().as_bytes()).expect_err(&file.display().to_string());

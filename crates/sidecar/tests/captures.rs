@@ -3,12 +3,14 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 mod series;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs};
 
 use pushscale_protocol::PortState;
 use pushscale_reading::{Reader, Reading, Scrape};
@@ -250,12 +252,8 @@ fn describe(reading: &Reading) -> String {
 
 fn compare(name: &str, text: &str, wrong: &mut Vec<String>) {
     let file = testdata().join("readings").join(name);
-    if env::var_os("PUSHSCALE_GENERATE").is_some() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, text).unwrap();
-    }
-    let golden = fs::read_to_string(&file).unwrap_or_default();
-    if golden != text {
-        wrong.push(format!("{name}: expected\n{golden}found\n{text}"));
+    if !golden::matches(&file, text) {
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        wrong.push(format!("{name}: expected\n{expected}found\n{text}"));
     }
 }

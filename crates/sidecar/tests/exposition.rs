@@ -3,32 +3,21 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::fmt::Write as _;
-use std::path::Path;
-use std::{env, fs};
+use std::fs;
 
 use proptest::prelude::*;
 use pushscale_sidecar::exposition::{Sample, parse};
 
 #[test]
 fn pages_have_the_expected_samples_and_errors() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/exposition");
-    let mut pages = 0;
-    for entry in fs::read_dir(directory).unwrap() {
-        let page = entry.unwrap().path();
-        if page.extension().is_none_or(|ending| ending != "prom") {
-            continue;
-        }
-        pages += 1;
+    for page in golden::files("testdata/exposition", ".prom", 8) {
         let text = describe(&fs::read(&page).unwrap());
-        let file = page.with_extension("out");
-        if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&file, &text).unwrap();
-        }
-        let golden = fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(golden, text, "{}", page.display());
+        golden::check(&page.with_extension("out"), &text);
     }
-    assert!(pages >= 8, "{pages}");
 }
 
 fn describe(page: &[u8]) -> String {

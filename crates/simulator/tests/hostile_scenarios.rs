@@ -5,6 +5,9 @@
 
 #![cfg(test)]
 
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,9 +30,7 @@ fn directory() -> PathBuf {
 }
 
 fn scenarios() -> Vec<(String, Scenario)> {
-    let files = fs::read_dir(directory().join("scenarios/hostile")).unwrap();
-    let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
+    let files = golden::files("scenarios/hostile", "", 1);
     let read = |file: &PathBuf| {
         let mut draft = Draft::default();
         draft.add_file(file);

@@ -6,24 +6,16 @@
 
 #![cfg(test)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
 
+use std::fs;
+use std::path::Path;
+
+use golden::files;
 use pushscale_simulator::InputErrors;
 use pushscale_simulator::scenario::Draft;
 use pushscale_simulator::traffic::read_trace;
-
-fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|file| file.extension().is_some_and(|found| found == extension))
-        .collect();
-    files.sort();
-    assert!(files.len() >= 15);
-    files
-}
 
 fn compare(file: &Path, error: &InputErrors, expected: &[&str]) {
     let name = file.display().to_string();
@@ -45,7 +37,7 @@ fn compare(file: &Path, error: &InputErrors, expected: &[&str]) {
 
 #[test]
 fn invalid_traces_are_rejected() {
-    for file in files("testdata/rejected-traces", "csv") {
+    for file in files("testdata/rejected-traces", ".csv", 15) {
         let expected = fs::read_to_string(file.with_extension("out")).unwrap();
         let expected: Vec<&str> = expected.lines().collect();
         match read_trace(&file) {
@@ -57,7 +49,7 @@ fn invalid_traces_are_rejected() {
 
 #[test]
 fn invalid_scenarios_are_rejected() {
-    for file in files("testdata/rejected-scenarios", "txt") {
+    for file in files("testdata/rejected-scenarios", ".txt", 15) {
         let text = fs::read_to_string(&file).unwrap();
         let expected: Vec<&str> = text
             .lines()

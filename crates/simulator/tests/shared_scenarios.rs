@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
-use std::fs;
+#[path = "../../daemon/tests/support/golden.rs"]
+mod golden;
+
 use std::path::{Path, PathBuf};
 
 use pushscale_simulator::cluster::simulate;
@@ -19,14 +21,7 @@ fn read(file: &Path) -> Result<Scenario, InputErrors> {
 }
 
 fn files() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let entries = fs::read_dir(&directory).unwrap();
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    files.sort();
-    files
+    golden::files("scenarios", ".txt", 17)
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The command line of a program as a user runs it. The tests of each program include this file.
 
+#[path = "golden.rs"]
+mod golden;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -30,11 +33,8 @@ impl CommandLine {
         let output = self.run(&["--help"], &[]);
         assert!(output.status.success());
         let help = String::from_utf8(output.stdout).unwrap();
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
-        if std::env::var_os("PUSHSCALE_GENERATE").is_some() {
-            std::fs::write(&golden, &help).unwrap();
-        }
-        assert_eq!(help, std::fs::read_to_string(golden).unwrap());
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
+        golden::check(&file, &help);
     }
 
     /// Checks that the reference has the program's settings.

@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+#[path = "../../../daemon/tests/support/golden.rs"]
+pub(crate) mod golden;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pushscale_injector::{Auth, Facts, Outcome, PullPolicy, Sidecar, inject_value};
 use serde_json::Value;
@@ -51,12 +54,7 @@ pub(crate) fn sidecar(auth: Auth) -> Sidecar {
 
 /// All cases.
 pub(crate) fn cases() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let mut directories: Vec<_> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    directories.sort();
+    let directories = golden::files("testdata", "", 24);
     directories.into_iter().map(case).collect()
 }
 
