@@ -9,24 +9,16 @@ impl Draft {
         let usual = Clients::default();
         Clients {
             grpc_share: self.take("grpc-share", usual.grpc_share, values::grpc_share),
-            connections: self.take("connections", usual.connections, |text| {
-                values::whole(text, 0..=100_000)
-            }),
-            balancers: self.take("balancers", usual.balancers, |text| {
-                values::whole(text, 1..=1000)
-            }),
-            timeout: self.take("timeout", usual.timeout, |text| {
-                values::time(text).map(Some)
-            }),
+            connections: self.take("connections", usual.connections, values::whole(0..=100_000)),
+            balancers: self.take("balancers", usual.balancers, values::whole(1..=1000)),
+            timeout: self.optional("timeout", values::time),
             think_time: self.think_time(),
-            retries: self.take("retries", usual.retries, |text| values::whole(text, 0..=10)),
+            retries: self.take("retries", usual.retries, values::whole(0..=10)),
         }
     }
 
     fn think_time(&mut self) -> Option<f64> {
-        let think_time = self.take("think-time", None, |text| {
-            values::think_time(text).map(Some)
-        });
+        let think_time = self.optional("think-time", values::think_time);
         if think_time.is_some() && self.get("load").is_none() {
             let problem =
                 "think-time requires a load, which is the number of users: a trace has arrivals";

@@ -186,12 +186,8 @@ impl Draft {
         let usual = ClusterSpec::default();
         let goal = Goal {
             target: self.take("target", usual.goal.target, values::time),
-            min: self.take("min", usual.goal.min, |text| {
-                values::whole(text, 1..=10_000)
-            }),
-            max: self.take("max", usual.goal.max, |text| {
-                values::whole(text, 1..=10_000)
-            }),
+            min: self.take("min", usual.goal.min, values::whole(1..=10_000)),
+            max: self.take("max", usual.goal.max, values::whole(1..=10_000)),
         };
         if self.get("target").is_none() {
             self.missing("no target: set the mean wait to keep, such as target: 50ms");
@@ -213,36 +209,31 @@ impl Draft {
             traffic: trace.traffic,
             goal,
             service,
-            objective: self.take("objective", None, |text| values::time(text).map(Some)),
-            violation_price: self.take("pod-seconds-per-violation", None, |text| {
-                values::whole(text, 1..=ViolationPrice::MAX).map(Some)
-            }),
+            objective: self.optional("objective", values::time),
+            violation_price: self.optional(
+                "pod-seconds-per-violation",
+                values::whole(1..=ViolationPrice::MAX),
+            ),
             batching: self.batching(service),
-            cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
+            cv: self.take("cv", usual.cv, values::number(20.0)),
             pareto: self.pareto(),
-            long_requests: self.take("long-requests", usual.long_requests, |text| {
-                values::long_requests(text).map(Some)
-            }),
-            workers: self.take("workers", usual.workers, |text| {
-                values::whole(text, 1..=256)
-            }),
-            queue: self.take("queue", usual.queue, |text| {
-                values::whole(text, 0..=100_000)
-            }),
+            long_requests: self.optional("long-requests", values::long_requests),
+            workers: self.take("workers", usual.workers, values::whole(1..=256)),
+            queue: self.take("queue", usual.queue, values::whole(0..=100_000)),
             balancing: self.take("balancing", usual.balancing, values::balancing),
             clients: self.clients(),
-            contention: self.take("contention", usual.contention, |text| {
-                values::number(text, 100.0)
-            }),
+            contention: self.take("contention", usual.contention, values::number(100.0)),
             start_round: self.take("start-round", usual.start_round, values::time_or_zero),
             start_delay: self.take("start-delay", usual.start_delay, values::start_delay),
             warm_up: self.take("warm-up", usual.warm_up, values::warm_up),
-            speeds: self.take("speeds", usual.speeds, |text| values::number(text, 2.0)),
+            speeds: self.take("speeds", usual.speeds, values::number(2.0)),
             deletion: self.take("deletion", usual.deletion, values::deletion),
             slow: self.take("slow", usual.slow, values::slow),
-            scrape_interval: self.take("scrape-interval", usual.scrape_interval, |text| {
-                values::whole_seconds(text, 1..=MAX_SCRAPE_INTERVAL)
-            }),
+            scrape_interval: self.take(
+                "scrape-interval",
+                usual.scrape_interval,
+                values::whole_seconds(1..=MAX_SCRAPE_INTERVAL),
+            ),
             gaps: self.take("drop", usual.gaps, values::gaps),
             rollouts: self.take("rollout", usual.rollouts, values::rollouts),
             faults: self.take("fail", usual.faults, faults::faults),
@@ -251,7 +242,7 @@ impl Draft {
             pods: 1,
         };
         let usual_pods = pods_at_first(&spec);
-        spec.pods = self.take("pods", usual_pods, |text| values::whole(text, 1..=10_000));
+        spec.pods = self.take("pods", usual_pods, values::whole(1..=10_000));
         let start = self.take("start", trace.start, |text| {
             let time = text.parse().map(Some);
             time.map_err(|_| "it must be a time, such as 2026-01-05T08:00:00Z".to_owned())
@@ -294,8 +285,8 @@ impl Draft {
     }
 
     fn traffic(&mut self, directories: &[PathBuf]) -> Option<(Trace, Source)> {
-        let seconds = self.take("seconds", None, |text| values::seconds(text, 1).map(Some));
-        let skip = self.take("skip", 0, |text| values::seconds(text, 0));
+        let seconds = self.optional("seconds", values::seconds(1));
+        let skip = self.take("skip", 0, values::seconds(0));
         let found = if let Some(entry) = self.entries.get("load").cloned() {
             if self.get("skip").is_some() {
                 let problem = "skip requires a trace: a load starts at its beginning";
@@ -401,6 +392,11 @@ impl Draft {
                 usual
             }
         }
+    }
+
+    /// Returns a key's parsed value if the key is set.
+    pub(super) fn optional<T>(&mut self, key: &str, parse: impl Fn(&str) -> Value<T>) -> Option<T> {
+        self.take(key, None, |text| parse(text).map(Some))
     }
 
     /// Returns the location where the first of two keys is set, otherwise that of the second.

@@ -10,7 +10,7 @@ const MAX_BATCH_SIZE: u32 = 1024;
 impl Draft {
     /// Returns the Pareto distribution of the service time, if it has one.
     pub(super) fn pareto(&mut self) -> Option<Pareto> {
-        let pareto = self.take("pareto", None, |text| values::pareto(text).map(Some));
+        let pareto = self.optional("pareto", values::pareto);
         if pareto.is_some() && self.get("cv").is_some() {
             let problem = "pareto replaces the lognormal distribution: remove cv";
             self.reject("pareto", problem.to_owned());
@@ -21,9 +21,7 @@ impl Draft {
     /// Returns the batches, for this service time of a single request in seconds.
     pub(super) fn batching(&mut self, service: f64) -> Batching {
         let usual = Batching::default();
-        let size = self.take("batch", usual.size, |text| {
-            values::whole(text, 1..=MAX_BATCH_SIZE)
-        });
+        let size = self.take("batch", usual.size, values::whole(1..=MAX_BATCH_SIZE));
         let growth = self.take("batch-growth", 0.0, values::time_or_zero);
         let batching = Batching {
             size,

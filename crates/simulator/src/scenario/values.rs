@@ -12,64 +12,63 @@ pub(super) type Value<T> = Result<T, String>;
 
 const DAY: f64 = 86_400.0;
 
-pub(super) fn whole<T>(text: &str, allowed: RangeInclusive<T>) -> Value<T>
+pub(super) fn whole<T>(allowed: RangeInclusive<T>) -> impl Fn(&str) -> Value<T>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
-    text.parse::<T>()
-        .ok()
-        .filter(|number| allowed.contains(number))
-        .ok_or_else(|| {
-            let (least, most) = (allowed.start(), allowed.end());
-            format!("it must be a whole number from {least} to {most}")
-        })
+    move |text| {
+        let number = text.parse().ok().filter(|number| allowed.contains(number));
+        let (least, most) = (allowed.start(), allowed.end());
+        number.ok_or_else(|| format!("it must be a whole number from {least} to {most}"))
+    }
 }
 
-pub(super) fn number(text: &str, most: f64) -> Value<f64> {
-    quantity::number(text)
-        .filter(|number| *number <= most)
-        .ok_or_else(|| format!("it must be a number from 0 to {most}"))
+pub(super) fn number(most: f64) -> impl Fn(&str) -> Value<f64> {
+    move |text| {
+        let number = quantity::number(text).filter(|number| *number <= most);
+        number.ok_or_else(|| format!("it must be a number from 0 to {most}"))
+    }
 }
 
 /// Parses a time from 1 µs to 24 h, in seconds.
 pub(super) fn time(text: &str) -> Value<f64> {
-    quantity::duration(text)
-        .filter(|seconds| (1e-6..=DAY).contains(seconds))
-        .ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
+    from(1e-6, text).ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
 }
 
 /// Parses a time from 1 s to 24 h, in seconds. The arrivals of users are drawn once per second.
 pub(super) fn think_time(text: &str) -> Value<f64> {
-    quantity::duration(text)
-        .filter(|seconds| (1.0..=DAY).contains(seconds))
-        .ok_or_else(|| "it must be a time of 1s to 24h, such as 5s".to_owned())
+    from(1.0, text).ok_or_else(|| "it must be a time of 1s to 24h, such as 5s".to_owned())
 }
 
 /// Parses a time from 0 to 24 h, in seconds.
 pub(super) fn time_or_zero(text: &str) -> Value<f64> {
-    quantity::duration(text)
-        .filter(|seconds| *seconds <= DAY)
-        .ok_or_else(|| "it must be a time of up to 24h, such as 100ms".to_owned())
+    from(0.0, text).ok_or_else(|| "it must be a time of up to 24h, such as 100ms".to_owned())
 }
 
-pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
-    quantity::seconds(text)
-        .filter(|seconds| *seconds >= least)
-        .ok_or_else(|| {
-            let most = quantity::MAX_SECONDS;
+/// Parses a time from `least` seconds to 24 h, in seconds.
+fn from(least: f64, text: &str) -> Option<f64> {
+    quantity::duration(text).filter(|seconds| (least..=DAY).contains(seconds))
+}
+
+pub(super) fn seconds(least: usize) -> impl Fn(&str) -> Value<usize> {
+    move |text| {
+        let seconds = quantity::seconds(text).filter(|seconds| *seconds >= least);
+        let most = quantity::MAX_SECONDS;
+        seconds.ok_or_else(|| {
             format!("it must be whole seconds from {least} to {most}, such as 3600 or 1h")
         })
+    }
 }
 
 /// Parses a time in whole seconds.
-pub(super) fn whole_seconds(text: &str, allowed: RangeInclusive<u32>) -> Value<u32> {
-    let seconds = quantity::seconds(text).and_then(|seconds| u32::try_from(seconds).ok());
-    seconds
-        .filter(|seconds| allowed.contains(seconds))
-        .ok_or_else(|| {
-            let (least, most) = (allowed.start(), allowed.end());
-            format!("it must be whole seconds from {least} to {most}, such as 10s")
-        })
+pub(super) fn whole_seconds(allowed: RangeInclusive<u32>) -> impl Fn(&str) -> Value<u32> {
+    move |text| {
+        let seconds = quantity::seconds(text).and_then(|seconds| u32::try_from(seconds).ok());
+        let (least, most) = (allowed.start(), allowed.end());
+        seconds
+            .filter(|seconds| allowed.contains(seconds))
+            .ok_or_else(|| format!("it must be whole seconds from {least} to {most}, such as 10s"))
+    }
 }
 
 pub(super) fn balancing(text: &str) -> Value<Balancing> {
@@ -91,61 +90,53 @@ pub(super) fn deletion(text: &str) -> Value<Deletion> {
 
 pub(super) fn start_delay(text: &str) -> Value<(f64, f64)> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
-    let time = |text| quantity::duration(text).filter(|seconds| *seconds <= DAY);
-    time(least)
-        .zip(time(most))
+    from(0.0, least)
+        .zip(from(0.0, most))
         .filter(|(least, most)| least <= most)
         .ok_or_else(|| "it must be a time of up to 24h, such as 60s, or 30s..120s".to_owned())
 }
 
+/// Splits `60s x3` into what is before the `x`, and the number after it; `None` if that is not allowed.
+fn with_factor(text: &str, allowed: RangeInclusive<f64>) -> Option<(&str, f64)> {
+    let (rest, factor) = text.split_once('x')?;
+    let factor = quantity::number(factor).filter(|factor| allowed.contains(factor))?;
+    Some((rest, factor))
+}
+
 /// Parses an exponent and a maximum. At 1 the mean of an unlimited Pareto distribution is infinite.
 pub(super) fn pareto(text: &str) -> Value<Pareto> {
-    let parse = |text: &str| {
-        let (exponent, max) = text.split_once('x')?;
-        let (exponent, max) = (quantity::number(exponent)?, quantity::number(max)?);
-        let valid = (1.05..=10.0).contains(&exponent) && (2.0..=100_000.0).contains(&max);
-        valid.then_some(Pareto { exponent, max })
-    };
-    parse(text).ok_or_else(|| {
+    let found = with_factor(text, 2.0..=100_000.0).and_then(|(exponent, max)| {
+        let exponent = quantity::number(exponent)?;
+        let is_valid = (1.05..=10.0).contains(&exponent);
+        is_valid.then_some(Pareto { exponent, max })
+    });
+    found.ok_or_else(|| {
         "it must be an exponent of 1.05 to 10 and a maximum of 2 to 100000 means, such as 1.5 x1000"
             .to_owned()
     })
 }
 
 pub(super) fn long_requests(text: &str) -> Value<LongRequests> {
-    let parse = |text: &str| {
-        let (share, factor) = text.split_once('x')?;
-        let (share, factor) = (percent(share)?, quantity::number(factor)?);
-        (1.0..=10_000.0)
-            .contains(&factor)
-            .then_some(LongRequests { share, factor })
-    };
-    parse(text).ok_or_else(|| {
+    let found = with_factor(text, 1.0..=10_000.0);
+    let found = found.and_then(|(share, factor)| Some((percent(share)?, factor)));
+    let found = found.map(|(share, factor)| LongRequests { share, factor });
+    found.ok_or_else(|| {
         "it must be a share and a factor from 1 to 10000, such as 1% x100".to_owned()
     })
 }
 
 pub(super) fn warm_up(text: &str) -> Value<WarmUp> {
-    let parse = |text: &str| {
-        let (seconds, factor) = text.split_once('x')?;
-        let seconds = quantity::duration(seconds).filter(|seconds| *seconds <= DAY)?;
-        let factor = quantity::number(factor)?;
-        (1.0..=100.0)
-            .contains(&factor)
-            .then_some(WarmUp { seconds, factor })
-    };
-    parse(text)
-        .ok_or_else(|| "it must be a time and a factor from 1 to 100, such as 60s x3".to_owned())
+    let found = with_factor(text, 1.0..=100.0);
+    let found = found.and_then(|(seconds, factor)| Some((from(0.0, seconds)?, factor)));
+    let found = found.map(|(seconds, factor)| WarmUp { seconds, factor });
+    found.ok_or_else(|| "it must be a time and a factor from 1 to 100, such as 60s x3".to_owned())
 }
 
 pub(super) fn slow(text: &str) -> Value<Vec<Slow>> {
     list(text, "1200..2400x2", |part| {
-        let (when, factor) = part.split_once('x')?;
-        let factor = quantity::number(factor)?;
-        (0.01..=100.0).contains(&factor).then_some(Slow {
-            when: quantity::span(when)?,
-            factor,
-        })
+        let (when, factor) = with_factor(part, 0.01..=100.0)?;
+        let when = quantity::span(when)?;
+        Some(Slow { when, factor })
     })
 }
 
@@ -208,12 +199,12 @@ pub(super) fn bursts(text: &str) -> Value<Vec<Burst>> {
 
 pub(super) fn rollouts(text: &str) -> Value<Vec<Rollout>> {
     list(text, "1200, or 1200x2", |part| {
-        let (at, factor) = part.split_once('x').unwrap_or((part, "1"));
-        let factor = quantity::number(factor)?;
-        (0.01..=100.0).contains(&factor).then_some(Rollout {
-            at: quantity::seconds(at)?,
-            factor,
-        })
+        let (at, factor) = match part.contains('x') {
+            true => with_factor(part, 0.01..=100.0)?,
+            false => (part, 1.0),
+        };
+        let at = quantity::seconds(at)?;
+        Some(Rollout { at, factor })
     })
 }
 
