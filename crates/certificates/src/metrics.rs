@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
+use pushscale_daemon::registration::Registration;
 
 /// The metrics of the certificates. Clones share their counts.
 #[derive(Clone, Debug)]
@@ -43,28 +44,20 @@ pub(crate) enum Failure {
 
 impl CertificateMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("pushscale_certificates");
-        let expiry = Family::default();
-        registry.register(
-            "expiry_timestamp_seconds",
-            "Expiry of a certificate, as a Unix timestamp",
-            expiry.clone(),
-        );
+        let mut all = Registration::new(registry, "pushscale_certificates");
         Self {
-            expiry,
-            renewals: LabeledCounter::register(
-                registry,
-                "renewals",
-                "certificate",
-                "Certificates issued",
+            expiry: all.add(
+                "expiry_timestamp_seconds",
+                "Expiry of a certificate, as a Unix timestamp",
             ),
-            failures: LabeledCounter::register(
-                registry,
-                "failures",
-                "failure",
-                "Failures to issue, read or publish certificates",
-            )
-            .from_zero([Failure::Publish, Failure::Webhook, Failure::ApiService]),
+            renewals: all.labeled("renewals", "certificate", "Certificates issued"),
+            failures: all
+                .labeled(
+                    "failures",
+                    "failure",
+                    "Failures to issue, read or publish certificates",
+                )
+                .from_zero([Failure::Publish, Failure::Webhook, Failure::ApiService]),
         }
     }
 

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::Metric;
 
 /// A family of counters with one label, whose values are the variants of the enum `T` in `snake_case`. Clones share
 /// their counts.
@@ -23,16 +23,14 @@ impl<T> LabeledCounter<T>
 where
     T: Clone + fmt::Debug + Eq + Hash + Send + Sync + 'static,
 {
-    /// Registers the family as `name`, to which the registry adds `_total`.
-    pub fn register(
-        registry: &mut Registry,
-        name: &'static str,
-        label: &'static str,
-        help: &'static str,
-    ) -> Self {
+    pub(crate) fn new(label: &'static str) -> Self {
         let counters = Family::default();
-        registry.register(name, help, counters.clone());
         Self { label, counters }
+    }
+
+    /// Returns what is registered.
+    pub(crate) fn family(&self) -> impl Metric {
+        self.counters.clone()
     }
 
     /// Exports the counters of these values from the start. Prometheus computes no increase from a counter that appears
@@ -83,7 +81,10 @@ pub fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::registry::Registry;
+
     use super::*;
+    use crate::registration::Registration;
 
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     enum Outcome {
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn label_values_are_snake_case() {
         let mut registry = Registry::default();
-        let counter = LabeledCounter::register(&mut registry, "pushes", "outcome", "Pushes");
+        let counter = Registration::new(&mut registry, "test").outcomes("pushes", "Pushes");
         counter.increment(Outcome::Accepted);
         counter.add(Outcome::TokenDenied, 2);
         let mut page = String::new();

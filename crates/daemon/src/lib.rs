@@ -18,6 +18,7 @@ pub mod logging;
 pub mod open_files;
 pub mod process_metrics;
 pub mod readiness;
+pub mod registration;
 pub mod reply;
 pub mod shutdown;
 pub mod tasks;

@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::ConnectionRejection;
 use pushscale_daemon::labeled_counter::{LabeledCounter, snake_case};
+use pushscale_daemon::registration::Registration;
 
 /// The injector's metrics. Clones share their counts.
 #[derive(Clone, Debug)]
@@ -46,29 +47,19 @@ pub(crate) enum EventWrite {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("pushscale_injector");
-        let pods = Family::default();
-        registry.register("pods", "Reviewed pods", pods.clone());
+        let mut all = Registration::new(registry, "pushscale_injector");
         Self {
-            pods,
-            rejected_requests: LabeledCounter::register(
-                registry,
+            pods: all.add("pods", "Reviewed pods"),
+            rejected_requests: all.outcomes(
                 "rejected_requests",
-                "outcome",
                 "Requests that were not answered with a review",
             ),
-            rejected_connections: LabeledCounter::register(
-                registry,
+            rejected_connections: all.labeled(
                 "rejected_connections",
                 "reason",
                 "Connections that were rejected",
             ),
-            event_writes: LabeledCounter::register(
-                registry,
-                "event_writes",
-                "outcome",
-                "Events about the owners of pods",
-            ),
+            event_writes: all.outcomes("event_writes", "Events about the owners of pods"),
         }
     }
 

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
+use pushscale_daemon::registration::Registration;
 use pushscale_protocol::State;
 
 /// The sidecar's own metrics. Clones share the counters.
@@ -47,40 +48,24 @@ pub(crate) enum PushOutcome {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("pushscale_sidecar");
-        let metrics = Self {
-            scrapes: LabeledCounter::register(
-                registry,
+        let mut all = Registration::new(registry, "pushscale_sidecar");
+        Self {
+            scrapes: all.labeled(
                 "scrapes",
                 "state",
                 "Scrapes of the server, by the state it was in",
             ),
-            pushes: LabeledCounter::register(
-                registry,
-                "pushes",
-                "outcome",
-                "Pushes to an aggregator, by outcome",
-            ),
-            bad_lines: Counter::default(),
-            drains: LabeledCounter::register(
-                registry,
+            pushes: all.outcomes("pushes", "Pushes to an aggregator, by outcome"),
+            drains: all.outcomes(
                 "drains",
-                "outcome",
                 "Requests to drain the server before its pod terminates, by outcome",
             ),
-            drain_seconds: Family::default(),
-        };
-        registry.register(
-            "bad_lines",
-            "Lines of the metrics page that could not be parsed",
-            metrics.bad_lines.clone(),
-        );
-        registry.register(
-            "drain_seconds",
-            "Total duration of the requests to drain",
-            metrics.drain_seconds.clone(),
-        );
-        metrics
+            bad_lines: all.add(
+                "bad_lines",
+                "Lines of the metrics page that could not be parsed",
+            ),
+            drain_seconds: all.add("drain_seconds", "Total duration of the requests to drain"),
+        }
     }
 
     pub(crate) fn drained(&self, outcome: DrainOutcome, after: Duration) {

@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::ConnectionRejection;
 use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
-
+use pushscale_daemon::registration::Registration;
 use tokio::time::Instant;
 
 use crate::names::ScalerKey;
@@ -195,153 +195,96 @@ pub(crate) enum WriteOutcome {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix(PREFIX);
-        let metrics = Self {
-            pushes: LabeledCounter::register(
-                registry,
-                "readings",
-                "outcome",
-                "Pushes received, by outcome",
-            ),
-            rejected_connections: LabeledCounter::register(
-                registry,
-                "rejected_connections",
-                "reason",
-                "Connections to the push port that were rejected",
-            )
-            .from_zero([
-                ConnectionRejection::LimitReached,
-                ConnectionRejection::AddressLimitReached,
-            ]),
-            token_reviews: LabeledCounter::register(
-                registry,
-                "token_reviews",
-                "outcome",
-                "TokenReviews requested from the API server",
-            )
-            .from_zero([ReviewOutcome::Failed]),
-            decisions: LabeledCounter::register(
-                registry,
-                "decisions",
-                "outcome",
-                "Decisions, by outcome",
-            )
-            .from_zero([
+        let mut all = Registration::new(registry, PREFIX);
+        Self {
+            pushes: all.outcomes("readings", "Pushes received, by outcome"),
+            rejected_connections: all
+                .labeled(
+                    "rejected_connections",
+                    "reason",
+                    "Connections to the push port that were rejected",
+                )
+                .from_zero([
+                    ConnectionRejection::LimitReached,
+                    ConnectionRejection::AddressLimitReached,
+                ]),
+            token_reviews: all
+                .outcomes("token_reviews", "TokenReviews requested from the API server")
+                .from_zero([ReviewOutcome::Failed]),
+            decisions: all.outcomes("decisions", "Decisions, by outcome").from_zero([
                 DecisionOutcome::TargetUnreadable,
                 DecisionOutcome::Conflict,
                 DecisionOutcome::InsufficientData,
             ]),
-            scale_writes: LabeledCounter::register(
-                registry,
-                "scale_writes",
-                "outcome",
-                "Writes of a replica count",
-            )
-            .from_zero([ScaleWriteOutcome::Failed]),
-            deletion_costs: LabeledCounter::register(
-                registry,
-                "deletion_costs",
-                "outcome",
-                "Updates of pods' deletion cost",
+            scale_writes: all
+                .outcomes("scale_writes", "Writes of a replica count")
+                .from_zero([ScaleWriteOutcome::Failed]),
+            deletion_costs: all.outcomes("deletion_costs", "Updates of pods' deletion cost"),
+            status_writes: all
+                .outcomes("status_writes", "Writes of a PushScaler's status")
+                .from_zero([WriteOutcome::Failed]),
+            event_writes: all
+                .outcomes("event_writes", "Writes of Kubernetes events")
+                .from_zero([WriteOutcome::Failed]),
+            dropped_reports: all.add(
+                "dropped_reports",
+                "Statuses and events dropped because the API server is slow",
             ),
-            status_writes: LabeledCounter::register(
-                registry,
-                "status_writes",
-                "outcome",
-                "Writes of a PushScaler's status",
-            )
-            .from_zero([WriteOutcome::Failed]),
-            event_writes: LabeledCounter::register(
-                registry,
-                "event_writes",
-                "outcome",
-                "Writes of Kubernetes events",
-            )
-            .from_zero([WriteOutcome::Failed]),
-            dropped_reports: Counter::default(),
-            dropped_history_records: Counter::default(),
-            load_record: Gauge::default(),
-            leader: Gauge::default(),
-            scalers: Gauge::default(),
-            pods: Gauge::default(),
-            reaction: Histogram::new(SECONDS),
-            turns: Histogram::new(SHORT_SECONDS),
-            api_requests: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            external_metrics: Family::new_with_constructor(|| Histogram::new(SHORT_SECONDS)),
-            watches: WatchMetrics::default(),
+            dropped_history_records: all.add(
+                "dropped_history_records",
+                "Decisions missing on the status page because too many were made at once",
+            ),
+            load_record: all.add(
+                "load_record_seconds",
+                "Time for which the load of each PushScaler is kept; less than a day if there are too many of them",
+            ),
+            leader: all.add(
+                "leader",
+                "Whether this aggregator is the leader, which alone writes replica counts",
+            ),
+            shortest_interval: all.add(
+                "shortest_interval_seconds",
+                "The scrape interval at which all pods together push at the maximum rate; sidecars with shorter ones \
+                 are asked for longer ones",
+            ),
+            scalers: all.add("scalers", "Known PushScalers"),
+            pods: all.add("pods", "Known pods under the targets' selectors"),
+            reaction: all.add_metric(
+                "reaction_seconds",
+                "Time from the scrape that caused a scale to the written replica count",
+                Histogram::new(SECONDS),
+            ),
+            turns: all.add_metric(
+                "turn_seconds",
+                "Duration of a turn of the control loop",
+                Histogram::new(SHORT_SECONDS),
+            ),
+            api_requests: all.add_metric(
+                "api_request_seconds",
+                "Duration of requests to the API server",
+                Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            ),
+            external_metrics: all.add_metric(
+                "external_metric_seconds",
+                "Duration of requests for an external metric, with their authorization",
+                Family::new_with_constructor(|| Histogram::new(SHORT_SECONDS)),
+            ),
+            watches: all.add_collector(WatchMetrics::default()),
             scaler_metrics: None,
             scalers_without_metrics: Gauge::default(),
-            shortest_interval: Gauge::default(),
-        };
-        registry.register(
-            "dropped_reports",
-            "Statuses and events dropped because the API server is slow",
-            metrics.dropped_reports.clone(),
-        );
-        registry.register(
-            "dropped_history_records",
-            "Decisions missing on the status page because too many were made at once",
-            metrics.dropped_history_records.clone(),
-        );
-        registry.register(
-            "load_record_seconds",
-            "Time for which the load of each PushScaler is kept; less than a day if there are too many of them",
-            metrics.load_record.clone(),
-        );
-        registry.register(
-            "leader",
-            "Whether this aggregator is the leader, which alone writes replica counts",
-            metrics.leader.clone(),
-        );
-        registry.register(
-            "shortest_interval_seconds",
-            "The scrape interval at which all pods together push at the maximum rate; sidecars with shorter ones are \
-             asked for longer ones",
-            metrics.shortest_interval.clone(),
-        );
-        registry.register("scalers", "Known PushScalers", metrics.scalers.clone());
-        registry.register(
-            "pods",
-            "Known pods under the targets' selectors",
-            metrics.pods.clone(),
-        );
-        registry.register(
-            "reaction_seconds",
-            "Time from the scrape that caused a scale to the written replica count",
-            metrics.reaction.clone(),
-        );
-        registry.register(
-            "turn_seconds",
-            "Duration of a turn of the control loop",
-            metrics.turns.clone(),
-        );
-        registry.register(
-            "api_request_seconds",
-            "Duration of requests to the API server",
-            metrics.api_requests.clone(),
-        );
-        registry.register(
-            "external_metric_seconds",
-            "Duration of requests for an external metric, with their authorization",
-            metrics.external_metrics.clone(),
-        );
-        registry.register_collector(Box::new(metrics.watches.clone()));
-        metrics
+        }
     }
 
     /// Exports series for each PushScaler.
     #[must_use]
     pub(crate) fn with_scaler_metrics(self, registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix(PREFIX);
-        let scaler_metrics = Arc::new(ScalerMetrics::new());
-        registry.register_collector(Box::new(Arc::clone(&scaler_metrics)));
-        registry.register(
-            "scalers_without_metrics",
-            "PushScalers without series of their own, because there are too many",
-            self.scalers_without_metrics.clone(),
-        );
+        let mut all = Registration::new(registry, PREFIX);
         Self {
-            scaler_metrics: Some(scaler_metrics),
+            scaler_metrics: Some(all.add_collector(Arc::new(ScalerMetrics::new()))),
+            scalers_without_metrics: all.add(
+                "scalers_without_metrics",
+                "PushScalers without series of their own, because there are too many",
+            ),
             ..self
         }
     }
