@@ -34,9 +34,9 @@ const MAX_ARRIVAL_SECONDS: f32 = 300.0;
 /// The requests that an idle pod should have got by then.
 const MIN_ARRIVALS: f32 = 20.0;
 
-/// A pod is overloaded by connections that stay with it if it gets more requests than it can serve, and both its arrival
-/// rate and its waiting requests are at least this multiple of the mean. The busiest of 200 equal pods exceeds the mean
-/// by less than these standard deviations.
+/// A pod is overloaded by connections that stay with it if it gets more requests than it can serve, and both its
+/// arrival rate and its waiting requests are at least this multiple of the mean. The busiest of 200 equal pods exceeds
+/// the mean by less than these standard deviations.
 const OVERLOADED_SHARE: f32 = 1.5;
 const OVERLOADED_DEVIATIONS: f32 = 5.0;
 

@@ -111,12 +111,12 @@ impl Draft {
                 _ => None,
             };
             if let Some(before) = here.get(key) {
-                let problem = format!("{key} was given in line {before} already");
+                let problem = format!("{key} is already set in line {before}");
                 self.errors.add(location, problem);
                 continue;
             }
             if let Some(before) = baseline {
-                let problem = format!("a load or a trace, not both: line {before} has the other");
+                let problem = format!("set load or trace, not both: line {before} sets the other");
                 self.errors.add(location, problem);
                 continue;
             }

@@ -1,7 +1,7 @@
 //! One PushScaler: it has one owner, takes inputs, and returns effects.
 //!
-//! A scaler has no clock, sends nothing and starts no task; it only cancels its own write. Its state can be rebuilt from
-//! what the API server and the sidecars report.
+//! A scaler has no clock, sends nothing and starts no task; it only cancels its own write. Its state can be rebuilt
+//! from what the API server and the sidecars report.
 
 mod checkpoint;
 mod decide;
