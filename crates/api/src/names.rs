@@ -59,11 +59,11 @@ pub mod annotations {
     pub const INJECTED: &str = "pushscale.dev/injected";
     /// Written by the injector: why the pod, or a part of it, was not injected.
     pub const SKIPPED: &str = "pushscale.dev/skipped";
-    /// Written by `pushscale inject` if it changes the grace period: the original value, or `unset`, which `--uninject`
-    /// restores.
+    /// Written by the injector if it changes the grace period: the original value, or `unset`, which
+    /// `pushscale inject --uninject` restores.
     pub const ORIGINAL_GRACE_PERIOD: &str = "pushscale.dev/original-grace-period";
-    /// Written by `pushscale inject` if TorchServe's container already had the drain as its preStop hook, which
-    /// `--uninject` keeps.
+    /// Written by the injector if TorchServe's container already had the drain as its preStop hook, which
+    /// `pushscale inject --uninject` keeps.
     pub const ORIGINAL_PRE_STOP: &str = "pushscale.dev/original-pre-stop";
 }
 

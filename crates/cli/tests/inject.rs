@@ -137,6 +137,25 @@ fn uninject_restores_values_and_comments() {
     assert!(injected >= 20, "only {injected} files were injected");
 }
 
+/// The cases of the injector, whose pods are those of the webhook.
+#[test]
+fn uninject_restores_the_pods_of_the_webhook() {
+    let mut injected = 0;
+    for directory in golden::files("../injector/testdata", "", 1) {
+        let read = |file: &str| fs::read_to_string(directory.join(file)).unwrap();
+        let before = read("before.yaml");
+        // What an earlier injection has left in a copied template is removed.
+        if !read("after.yaml").starts_with("# Injected") || before.contains("pushscale.dev/skipped")
+        {
+            continue;
+        }
+        let (out, _) = succeeded(pushscale(&directory, &["--uninject", "-f", "after.yaml"]));
+        assert_eq!(values(&out), values(&before), "{}", directory.display());
+        injected += 1;
+    }
+    assert!(injected >= 20, "only {injected} pods were injected");
+}
+
 #[test]
 fn errors_name_file_and_line_and_nothing_is_written() {
     let mut wrong = Vec::new();

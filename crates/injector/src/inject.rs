@@ -25,6 +25,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Kubernetes' default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
+/// The original grace period of a pod that had none.
+const UNSET: &str = "unset";
+
+/// The original preStop hook of a pod that had the drain already.
+const KEPT: &str = "kept";
+
 /// The time between the end of the drain and the kill, in which TorchServe shuts down.
 const SECONDS_AFTER_DRAIN: i64 = 10;
 
@@ -46,8 +52,6 @@ pub struct Injection {
     pub changes: Vec<Change>,
     /// The parts that were not injected.
     pub notes: Vec<Note>,
-    /// Whether TorchServe's container already had the drain as its preStop hook.
-    pub had_drain: bool,
 }
 
 /// A part of an injected pod that was left unchanged.
@@ -176,6 +180,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
             value: container::trust_volume(),
         });
     }
+    let mut original_grace_period = None;
     if notes.is_empty() {
         let default = || DRAIN_DEADLINE.parse().ok();
         let drain = overrides
@@ -185,6 +190,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
         let least = drain + SECONDS_AFTER_DRAIN;
         let now = spec.termination_grace_period_seconds;
         if now.unwrap_or(DEFAULT_GRACE_SECONDS) < least {
+            original_grace_period = Some(now.map_or(UNSET.to_owned(), |now| now.to_string()));
             changes.push(Change::Set {
                 parent: vec![Step::Key("spec")],
                 key: "terminationGracePeriodSeconds".to_owned(),
@@ -192,12 +198,24 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
             });
         }
     }
-    changes.extend(annotation_changes(annotations, &notes));
+    let messages: Vec<_> = notes.iter().map(Note::message).collect();
+    let written = [
+        (annotations::INJECTED, Some(VERSION.to_owned())),
+        (
+            annotations::SKIPPED,
+            (!messages.is_empty()).then(|| messages.join("; ")),
+        ),
+        (annotations::ORIGINAL_GRACE_PERIOD, original_grace_period),
+        (
+            annotations::ORIGINAL_PRE_STOP,
+            had_drain.then(|| KEPT.to_owned()),
+        ),
+    ];
+    changes.extend(annotation_changes(annotations, written));
     Ok(Injection {
         container: server.chosen(),
         changes,
         notes,
-        had_drain,
     })
 }
 
@@ -339,26 +357,23 @@ fn drains(hook: &Hook<'_>) -> bool {
     })
 }
 
-/// Returns the changes of the pod's annotations. A message of an earlier injection in a copied template is removed.
-fn annotation_changes(annotations: &BTreeMap<String, String>, notes: &[Note]) -> Vec<Change> {
-    let parent = vec![Step::Key("metadata"), Step::Key("annotations")];
-    let mut changes = vec![Change::Set {
-        parent: parent.clone(),
-        key: annotations::INJECTED.to_owned(),
-        value: Value::from(VERSION),
-    }];
-    let messages: Vec<_> = notes.iter().map(Note::message).collect();
-    if !messages.is_empty() {
-        changes.push(Change::Set {
-            parent,
-            key: annotations::SKIPPED.to_owned(),
-            value: Value::from(messages.join("; ")),
-        });
-    } else if annotations.contains_key(annotations::SKIPPED) {
-        changes.push(Change::Remove {
-            parent,
-            key: annotations::SKIPPED.to_owned(),
-        });
-    }
-    changes
+/// Returns the changes of the pod's annotations. One that an earlier injection has left in a copied template, and that
+/// does not apply any more, is removed.
+fn annotation_changes(
+    annotations: &BTreeMap<String, String>,
+    written: [(&str, Option<String>); 4],
+) -> impl Iterator<Item = Change> {
+    written.into_iter().filter_map(|(key, value)| {
+        let parent = vec![Step::Key("metadata"), Step::Key("annotations")];
+        let key = key.to_owned();
+        match value {
+            Some(value) => Some(Change::Set {
+                parent,
+                key,
+                value: value.into(),
+            }),
+            None if annotations.contains_key(&key) => Some(Change::Remove { parent, key }),
+            None => None,
+        }
+    })
 }

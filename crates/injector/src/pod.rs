@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use pushscale_api::names::{TRUST_VOLUME, annotations, inject as label};
+use pushscale_api::names::{TRUST_VOLUME, inject as label};
 use pushscale_protocol::SIDECAR_PORT;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -263,8 +263,7 @@ impl<'a> Pod<'a> {
         if let Some(metadata) = &self.metadata {
             let mut fields = Map::new();
             if let Some(annotations) = &metadata.annotations {
-                let written = [annotations::INJECTED, annotations::SKIPPED];
-                let written = written.into_iter().filter_map(|key| {
+                let written = annotation::WRITTEN.into_iter().filter_map(|key| {
                     let value = annotations.get(key)?;
                     Some((key.to_owned(), Value::from(value.as_str())))
                 });

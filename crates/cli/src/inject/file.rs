@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::edit::{Change, edit, to_yaml};
 use super::objects::{Found, find};
-use super::uninject::{remember_grace_period, remember_pre_stop, uninject};
+use super::uninject::uninject;
 use crate::yaml::{Node, Problem, read, value};
 
 /// What to do with the pods of a file.
@@ -152,10 +152,7 @@ fn process_object(
         outcome.map_err(|error| Problem::at(found.pod.line, format!("not a pod: {error}")))?;
     match outcome {
         Outcome::Injected(injection) => {
-            let before = pod.clone();
             apply(&injection.changes, pod);
-            remember_grace_period(&before, pod);
-            remember_pre_stop(injection.had_drain, pod);
             let notes = injection
                 .notes
                 .iter()

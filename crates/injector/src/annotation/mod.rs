@@ -37,7 +37,7 @@ const KNOWN: [&str; 12] = [
 ];
 
 /// The annotations that Pushscale writes.
-const WRITTEN: [&str; 4] = [
+pub(crate) const WRITTEN: [&str; 4] = [
     names::INJECTED,
     names::SKIPPED,
     names::ORIGINAL_GRACE_PERIOD,
