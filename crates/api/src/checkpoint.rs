@@ -63,6 +63,9 @@ const MAX_SERIES_CHARS: usize = (Checkpoint::MAX_RATES * RATE_BYTES).div_ceil(3)
     )
 )]
 #[serde(rename_all = "camelCase")]
+// Server-side apply then replaces the whole spec. Otherwise it would keep fields that it does not contain and that were
+// written by another request, for example the start delay for an earlier target.
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct PushScalerCheckpointSpec {
     /// The version of the fields. A checkpoint with another version is not read.
     pub schema_version: i32,

@@ -13,6 +13,7 @@ use crate::cluster;
 
 const QUIET: Load = Load::Rate(2.0);
 const DAY: u64 = 86_400;
+const SPEC: &str = "  mode: Recommend\n  maxReplicas: 5\n  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
 const CHECKPOINT: &str = "pushscalercheckpoint/torchserve";
 
 /// The step of a decision: a day ago 40 requests arrived per second, for which 5 pods are the maximum.
@@ -48,13 +49,13 @@ fn learned_days() -> Checkpoint {
     }
 }
 
-/// Stores what was learned, as an earlier aggregator would have.
-fn store(namespace: &Namespace<'_>, checkpoint: &Checkpoint) {
+/// Stores what was learned about the Deployment `target`, as an earlier aggregator would have.
+fn store(namespace: &Namespace<'_>, target: &str, checkpoint: &Checkpoint) {
     let scaler = namespace.get("pushscaler", "torchserve");
     let target = ScaleTargetRef {
         api_version: "apps/v1".to_owned(),
         kind: "Deployment".to_owned(),
-        name: "torchserve".to_owned(),
+        name: target.to_owned(),
     };
     let object = json!({
         "apiVersion": "pushscale.dev/v1alpha1",
@@ -160,8 +161,7 @@ impl Pair {
 async fn what_was_learned_survives_a_restart_of_both_aggregators() {
     let namespace = Namespace::create(cluster(), "checkpoints");
     permit_election(&namespace);
-    let spec = "  mode: Recommend\n  maxReplicas: 5\n  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
-    namespace.scaled_deployment(1, spec).await;
+    namespace.scaled_deployment(1, SPEC).await;
 
     // Without a checkpoint, two requests per second need one pod.
     let mut pair = Pair::start(&namespace, ["a", "b"]).await;
@@ -169,7 +169,7 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
     assert!(!steps.join("").contains("expected"), "{steps:?}");
     pair.end("KILL").await;
 
-    store(&namespace, &learned_days());
+    store(&namespace, "torchserve", &learned_days());
     let mut pair = Pair::start(&namespace, ["c", "d"]).await;
     let (_, steps) = pair.decide().await;
     assert!(steps.iter().all(|steps| steps.contains(STEP)), "{steps:?}");
@@ -218,4 +218,18 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
         assert!(began.elapsed() < SOON, "the checkpoint stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn a_write_leaves_nothing_of_an_earlier_target() {
+    let namespace = Namespace::create(cluster(), "checkpoint-target");
+    permit_election(&namespace);
+    namespace.scaled_deployment(1, SPEC).await;
+    store(&namespace, "earlier", &learned_days());
+    let mut pair = Pair::start(&namespace, ["a", "b"]).await;
+    pair.decide().await;
+    pair.end("TERM").await;
+    let spec = &namespace.get("pushscalercheckpoint", "torchserve")["spec"];
+    assert_eq!(spec["scaleTargetRef"]["name"], "torchserve", "{spec:#}");
+    assert!(spec["startDelay"].is_null(), "{spec:#}");
 }
