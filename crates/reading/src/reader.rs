@@ -8,7 +8,7 @@ use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 use super::model_tracker::{ModelScrape, ModelTracker};
 use super::rejections::{RejectionShare, shares};
 use super::responses::Responses;
-use crate::scrape::{Host, Page, Scrape};
+use crate::scrape::{Counters, Host, Page, Scrape};
 
 /// Derives readings from the scrapes of one server.
 #[derive(Debug, Default)]
@@ -85,8 +85,10 @@ impl Reader {
         if restarted {
             self.trackers.clear();
         }
-        // A model that is not on the previous page of this process has all its counts from the time after that page.
-        let from_start = self.last_was_valid || restarted;
+        // A model that is not on the previous page of this process has all its counts from the time after that page,
+        // unless that page had no room for it.
+        let was_full = self.last.as_ref().is_some_and(Page::is_full);
+        let from_start = restarted || (self.last_was_valid && !was_full);
         let failed = self.failed_since(page, restarted);
         let other_completions = self
             .last
@@ -188,7 +190,12 @@ impl Reader {
         fell(last.host.succeeded, page.host.succeeded)
             || fell(last.host.failed, page.host.failed)
             || last.models.iter().any(|(name, then)| {
-                let now = page.models.get(name).copied().unwrap_or_default();
+                let now = match page.models.get(name) {
+                    Some(now) => *now,
+                    // Another model has taken its place.
+                    None if page.is_full() => return false,
+                    None => Counters::default(),
+                };
                 fell(then.arrivals, now.arrivals)
                     || fell(then.wait_seconds, now.wait_seconds)
                     || fell(then.sojourn_seconds, now.sojourn_seconds)
@@ -224,5 +231,47 @@ fn state_of(port: PortState) -> State {
         PortState::Forbidden => State::Forbidden,
         PortState::Garbled => State::Garbled,
         PortState::Unknown => State::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::scrape::Queue;
+
+    #[test]
+    fn a_model_that_makes_room_for_another_is_not_a_restart() {
+        let models = |numbers: Range<usize>| numbers.map(|number| format!("{number:03}"));
+        let mut reader = Reader::default();
+        let mut read = |seconds, numbers: Range<usize>| {
+            let counters = Counters {
+                arrivals: Some(1000.0),
+                ..Counters::default()
+            };
+            let page = Page {
+                models: models(numbers.clone())
+                    .map(|name| (name, counters))
+                    .collect(),
+                recognised: true,
+                ..Page::default()
+            };
+            let queues = models(numbers).map(|name| (name, Queue::default()));
+            reader.read(&Scrape {
+                at: Duration::from_secs(seconds),
+                own_responses: 0,
+                metrics: Ok(page),
+                management: Some(Ok(queues.collect())),
+            })
+        };
+        read(0, 1..MAX_MODELS + 1);
+        assert_eq!(read(1, 0..MAX_MODELS).counter_epoch, 0);
+        let reading = read(2, 1..MAX_MODELS + 1);
+        assert_eq!(reading.counter_epoch, 0);
+        // The requests of the model that is back are not new.
+        let last = reading.models.last().unwrap();
+        assert_eq!((&*last.name, last.completed_total), ("256", Some(0.0)));
+        assert_eq!(read(3, 1..MAX_MODELS).counter_epoch, 1);
     }
 }

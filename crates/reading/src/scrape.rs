@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pushscale_protocol::PortState;
+use pushscale_protocol::{MAX_MODELS, PortState};
 
 /// One scrape of both ports of a server.
 #[derive(Clone, Debug)]
@@ -34,6 +34,13 @@ pub struct Page {
     pub samples: usize,
     /// Number of lines that could not be parsed.
     pub bad_lines: usize,
+}
+
+impl Page {
+    /// Whether the page has as many models as a push may have. The server may have more, whose names are greater.
+    pub fn is_full(&self) -> bool {
+        self.models.len() >= MAX_MODELS
+    }
 }
 
 /// Cumulative counters of one model, and its newest service time.

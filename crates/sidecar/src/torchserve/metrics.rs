@@ -1,6 +1,6 @@
 //! Converts the samples of the metrics page to counters.
 
-use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
+use pushscale_protocol::MAX_NAME_BYTES;
 use pushscale_reading::{Counters, Page};
 
 use crate::exposition::{self, Sample};
@@ -86,8 +86,13 @@ fn model_of<'p>(page: &'p mut Page, sample: &Sample<'_>, label: &str) -> Option<
         return None;
     }
     if !page.models.contains_key(name.as_ref()) {
-        if page.models.len() >= MAX_MODELS {
-            return None;
+        // The first ones by name: the order of the page may change with each new model.
+        if page.is_full() {
+            let (last, _) = page.models.last_key_value()?;
+            if name.as_ref() > last.as_str() {
+                return None;
+            }
+            page.models.pop_last();
         }
         page.models.insert(name.to_string(), Counters::default());
     }
@@ -96,7 +101,30 @@ fn model_of<'p>(page: &'p mut Page, sample: &Sample<'_>, label: &str) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use pushscale_protocol::MAX_MODELS;
+
     use super::*;
+
+    #[test]
+    fn the_first_models_by_name_are_read_in_any_order() {
+        let lines: Vec<_> = ["ts_queue_latency_microseconds", ARRIVALS]
+            .iter()
+            .flat_map(|metric| {
+                (0..300).map(move |model| format!("{metric}{{model_name=\"{model:03}\"}} 1\n"))
+            })
+            .collect();
+        let forwards = read_page(lines.concat().as_bytes());
+        let backwards: String = lines.iter().rev().map(String::as_str).collect();
+        assert_eq!(read_page(backwards.as_bytes()), forwards);
+        let names: Vec<_> = forwards.models.keys().collect();
+        assert_eq!((names.len(), names[0].as_str()), (MAX_MODELS, "000"));
+        assert!(
+            forwards
+                .models
+                .values()
+                .all(|model| model.wait_seconds.is_some())
+        );
+    }
 
     #[test]
     fn a_sum_of_counters_is_finite() {
