@@ -13,6 +13,7 @@ use pushscale_daemon::error::chain;
 use pushscale_protocol::{ErrorBody, PUSH_PATH, PushResponse};
 use tokio::sync::watch;
 
+use super::failures::Failures;
 use super::token::Token;
 use super::{PushConfig, Shared, closed};
 use crate::connection::{Connection, Limits, Peer};
@@ -38,8 +39,7 @@ pub(super) struct PushClient {
     remembered: Option<HeaderValue>,
     shared: Shared,
     backoff: Option<ExponentialBackoff>,
-    /// The last rejection that was logged.
-    rejection: Option<String>,
+    failures: Failures,
 }
 
 enum Pushed {
@@ -74,7 +74,7 @@ impl PushClient {
             remembered: None,
             shared,
             backoff: None,
-            rejection: None,
+            failures: Failures::default(),
         }
     }
 
@@ -156,7 +156,7 @@ impl PushClient {
         match response.status {
             StatusCode::OK => {
                 self.shared.metrics.pushes.increment(PushOutcome::Accepted);
-                self.rejection = None;
+                self.failures.accepted();
                 let response =
                     serde_json::from_slice::<PushResponse>(&response.body).unwrap_or_default();
                 if response.token_remembered {
@@ -179,25 +179,24 @@ impl PushClient {
                 {
                     token.invalidate();
                 }
-                self.record_rejection(format!("{status}: {}", error_of(&response.body)));
+                self.record_rejection(&format!("{status}: {}", error_of(&response.body)));
                 Pushed::Done
             }
         }
     }
 
-    /// Logs each rejection once; it needs attention from an operator.
-    fn record_rejection(&mut self, error: String) {
+    fn record_rejection(&mut self, error: &str) {
         self.shared.metrics.pushes.increment(PushOutcome::Rejected);
-        if self.rejection.as_ref() != Some(&error) {
+        if self.failures.rejected(error) {
             tracing::warn!(aggregator = %self.address, error, "push rejected");
-            self.rejection = Some(error);
+        } else {
+            tracing::debug!(aggregator = %self.address, error, "push rejected");
         }
     }
 
-    fn record_failure(&self, outcome: PushOutcome, error: &str) {
+    fn record_failure(&mut self, outcome: PushOutcome, error: &str) {
         self.shared.metrics.pushes.increment(outcome);
-        // Only the first failure in a row is a warning: a thousand pods would each log a line per second.
-        if self.backoff.is_none() {
+        if self.failures.failed() {
             tracing::warn!(aggregator = %self.address, error, "push failed, retrying");
         } else {
             tracing::debug!(aggregator = %self.address, error, "push failed");

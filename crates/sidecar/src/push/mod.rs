@@ -2,6 +2,7 @@
 //! sees every reading, and an unreachable replica does not delay the others.
 
 mod client;
+mod failures;
 mod requested;
 mod resolve;
 mod token;
