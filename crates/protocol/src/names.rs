@@ -76,6 +76,9 @@ pub const CA_FILE: &str = "ca.crt";
 /// The ConfigMap with the CA certificates, under the key [`CA_FILE`], in every namespace.
 pub const CA_CONFIG_MAP: &str = "pushscale-ca";
 
+/// The label of a namespace without the ConfigMap: `disabled`.
+pub const CA_LABEL: &str = "pushscale.dev/ca";
+
 /// The default directory of [`TLS_CERTIFICATE_FILE`], [`TLS_KEY_FILE`] and [`CA_FILE`] in the programs that serve TLS.
 pub const TLS_DIR: &str = "/etc/pushscale/tls";
 

@@ -263,6 +263,21 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
         .unwrap();
     until("a new namespace", || view.published("newcomer") == bundle).await;
 
+    // A label opts out, and the CA is published once the label is removed. Namespaces get it in the order of their
+    // creation.
+    let label = |label: &str| {
+        let arguments = ["label", "--overwrite", "namespace", "quiet", label];
+        cluster.kubectl(&arguments).unwrap()
+    };
+    let quiet = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"quiet","labels":{"pushscale.dev/ca":"disabled"}}}"#;
+    cluster.apply(quiet).unwrap();
+    cluster.kubectl(&["create", "namespace", "later"]).unwrap();
+    until("a later namespace", || view.published("later") == bundle).await;
+    assert_eq!(view.published("quiet"), "");
+    label("pushscale.dev/ca-");
+    until("no label", || view.published("quiet") == bundle).await;
+    label("pushscale.dev/ca=disabled");
+
     // Changes and deletions by others are reverted.
     let tamper = r#"{"data":{"ca.crt":"none"}}"#;
     let patch = [
@@ -309,6 +324,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
         published.contains(&bundle) && published.len() > bundle.len()
     })
     .await;
+    assert_eq!(view.published("quiet"), bundle);
     view.handshake(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
     // The aggregator uses a renewed certificate without a restart.

@@ -1,4 +1,5 @@
 //! Publishes the CA to sidecars: as a ConfigMap in every namespace, since a pod can only mount those of its own.
+//! A label of a namespace opts out.
 
 mod queue;
 
@@ -15,7 +16,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use pushscale_daemon::error::chain;
 use pushscale_kubernetes::{RequestError, request};
-use pushscale_protocol::CA_CONFIG_MAP;
+use pushscale_protocol::{CA_CONFIG_MAP, CA_LABEL};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,7 +41,7 @@ pub(crate) async fn run(
     let mut namespaces = pin!(
         watcher(
             Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-            by_name(namespace.as_deref()),
+            by_name(namespace.as_deref()).labels(&format!("{CA_LABEL}!=disabled")),
         )
         .default_backoff()
     );

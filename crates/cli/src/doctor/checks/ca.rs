@@ -1,6 +1,6 @@
 //! Whether the CA of the aggregator is in the namespace, if the sidecars need it.
 
-use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE, SIDECAR_ENV_PREFIX};
+use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE, CA_LABEL, SIDECAR_ENV_PREFIX};
 
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, sidecar, variable};
@@ -26,7 +26,10 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             format!("{seen} could not be read: {reason}"),
         )];
     }
-    let fix = "see the log of pushscale-certificates: it publishes the CA in every namespace, or in aggregator.watchNamespace only";
+    let fix = format!(
+        "see the log of pushscale-certificates: it publishes the CA in every namespace without the label \
+         {CA_LABEL}=disabled, or in aggregator.watchNamespace only"
+    );
     vec![
         match snapshot.config_map(subject.namespace, CA_CONFIG_MAP) {
             None => Finding::wrong(
