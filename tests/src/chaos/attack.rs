@@ -9,10 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, TOKEN_AUDIENCE};
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use super::port::{PREFACE, Port, Transport, open};
 
 /// The attackers' address: limits per address protect everyone else.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
@@ -27,17 +29,29 @@ pub(super) struct Attack {
 }
 
 impl Attack {
-    /// Opens connections that send a header line now and then, and never a whole request.
-    pub(super) fn slow(ports: &[SocketAddr]) -> Self {
-        Self::start(ports, |port, _| async move {
-            let Some(mut stream) = connect(port).await else {
+    /// Opens connections that send a byte now and then, and never a whole request. Half of those to a port with TLS
+    /// never finish the handshake.
+    pub(super) fn slow(ports: &[Port]) -> Self {
+        Self::start(ports, |port, client| async move {
+            let Some(stream) = connect(port.address).await else {
                 return;
             };
-            let head = format!("POST {PUSH_PATH} HTTP/1.1\r\nhost: slow\r\n");
-            let mut sent = stream.write_all(head.as_bytes()).await;
-            while sent.is_ok() {
-                sleep(Duration::from_millis(200)).await;
-                sent = stream.write_all(b"x-slow: 1\r\n").await;
+            let head = format!("POST {PUSH_PATH} HTTP/1.1\r\nhost: slow\r\nx-slow: ");
+            match port.transport {
+                Transport::Http => drip(stream, head.as_bytes()).await,
+                // The header of a record of 16 KiB.
+                Transport::Tls(_) if client % 2 == 0 => drip(stream, b"\x16\x03\x01\x40\x00").await,
+                Transport::Tls(certificate) => {
+                    if let Some(stream) = open(certificate, port.address.ip(), stream).await {
+                        drip(stream, head.as_bytes()).await;
+                    }
+                }
+                Transport::Grpc => {
+                    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+                    // The header of a HEADERS frame of 16 KiB.
+                    let headers = [0, 0x40, 0, 1, 4, 0, 0, 0, 1];
+                    drip(stream, &[&PREFACE[..], &settings, &headers].concat()).await;
+                }
             }
         })
     }
@@ -71,24 +85,35 @@ impl Attack {
         })
     }
 
-    fn start<C, F>(ports: &[SocketAddr], client: C) -> Self
+    fn start<P, C, F>(ports: &[P], client: C) -> Self
     where
-        C: Fn(SocketAddr, usize) -> F + Clone + Send + 'static,
+        P: Clone + Send + 'static,
+        C: Fn(P, usize) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut clients = JoinSet::new();
-        for port in ports.iter().copied() {
+        for port in ports {
             for number in 0..CONNECTIONS {
-                let client = client.clone();
+                let (client, port) = (client.clone(), port.clone());
                 clients.spawn(async move {
                     loop {
-                        client(port, number).await;
+                        client(port.clone(), number).await;
                         sleep(Duration::from_millis(50)).await;
                     }
                 });
             }
         }
         Self { _clients: clients }
+    }
+}
+
+/// Sends these bytes one at a time, and then others, until the server closes the connection.
+async fn drip(mut stream: impl AsyncWrite + Unpin, bytes: &[u8]) {
+    for byte in bytes.iter().copied().chain(std::iter::repeat(b'x')) {
+        if stream.write_all(&[byte]).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::attack::Attack;
+use super::bystanders::Bystanders;
 use super::harness::Harness;
+use super::port::HonestClients;
 use super::proxy::Network;
 use super::pushes::Models;
 
@@ -51,7 +53,7 @@ pub enum Fault {
     ReadsDenied(Duration),
     /// Thousands of HPAs of other targets change every 15 s.
     ForeignHpas(Duration),
-    /// Hundreds of clients send requests that never end to every port.
+    /// Hundreds of clients send a byte now and then to every port of every program, and never a whole request.
     SlowClients(Duration),
     /// Hundreds of clients send invalid requests, and hang up.
     InvalidRequests(Duration),
@@ -136,7 +138,7 @@ impl Fault {
             Self::Retargeted => "another target during a write",
             Self::ReadsDenied(_) => "reads of the scale denied",
             Self::ForeignHpas(_) => "2,000 foreign HPAs that change",
-            Self::SlowClients(_) => "1,200 slow clients on each aggregator",
+            Self::SlowClients(_) => "600 slow clients on each port of all programs",
             Self::InvalidRequests(_) => "1,200 clients with invalid requests",
             Self::ForgedTokens(_) => "1,200 clients with forged tokens that hang up",
             Self::ManyModels(_) => "256 models with long names in each pod",
@@ -206,8 +208,14 @@ impl Fault {
                 harness.objects.delete_hpas(changes).await;
             }
             Self::SlowClients(time) => {
-                let _attack = Attack::slow(&harness.ports());
+                let others = Bystanders::start(harness.cluster()).await;
+                let ports = [harness.all_ports().await, others.ports().await].concat();
+                let clients = HonestClients::start(&ports);
+                let attack = Attack::slow(&ports);
                 harness.observe_reports(self, time).await;
+                clients.assert_served().await;
+                drop(attack);
+                others.end().await;
             }
             Self::InvalidRequests(time) => {
                 let _attack = Attack::invalid(&harness.ports());

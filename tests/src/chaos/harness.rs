@@ -11,12 +11,14 @@ use tokio::time::sleep;
 
 use super::fault::Fault;
 use super::objects::Objects;
+use super::port::{Port, Transport};
 use super::proxy::{Network, Proxy};
 use super::pushes::{Models, Pushes};
 use super::replicas::Replicas;
 use super::report::Outcome;
 use crate::clock;
 use crate::http;
+use crate::injector::certify;
 use crate::namespace::{Aggregator, Namespace, SOON};
 use crate::process::kubeconfig_of;
 use crate::programs;
@@ -42,6 +44,8 @@ pub struct Harness<'a> {
     pushes: Pushes,
     replicas: Replicas,
     api_server: SocketAddr,
+    /// The certificate of the external metrics.
+    tls_dir: PathBuf,
     started: usize,
     second_writers: usize,
 }
@@ -65,9 +69,11 @@ impl<'a> Harness<'a> {
             aggregators: Vec::new(),
             replicas,
             api_server,
+            tls_dir: cluster.logs_dir().join("chaos-external-metrics"),
             started: 0,
             second_writers: 0,
         };
+        certify(&harness.tls_dir);
         for _ in 0..2 {
             harness.add_aggregator().await;
         }
@@ -104,6 +110,17 @@ impl<'a> Harness<'a> {
             ("PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE", "pushscale"),
             ("PUSHSCALE_AGGREGATOR_POD_NAME", &pod),
             ("PUSHSCALE_AGGREGATOR_AUTH", "token"),
+            ("PUSHSCALE_AGGREGATOR_KEDA", "true"),
+            ("PUSHSCALE_AGGREGATOR_KEDA_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS", "true"),
+            (
+                "PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS_LISTEN",
+                "127.0.0.1:0",
+            ),
+            (
+                "PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS_TLS_DIR",
+                self.tls_dir.to_str().unwrap(),
+            ),
         ];
         let (namespace, settings) = (&self.objects.namespace, [&settings, more].concat());
         let aggregator = Aggregator::start_program(program, namespace, &settings).await;
@@ -270,7 +287,26 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Returns the addresses of all ports of the aggregators.
+    /// Returns all ports of the aggregators.
+    pub(super) async fn all_ports(&self) -> Vec<Port> {
+        let mut ports = Vec::new();
+        for AggregatorReplica { aggregator, .. } in &self.aggregators {
+            let external_metrics = Transport::Tls(self.tls_dir.join("tls.crt"));
+            ports.extend([
+                Port::new("pushes", aggregator.push, Transport::Http),
+                Port::new("aggregator, admin", aggregator.admin, Transport::Http),
+                Port::new(
+                    "external metrics",
+                    aggregator.external_metrics().await,
+                    external_metrics,
+                ),
+                Port::new("KEDA", aggregator.keda().await, Transport::Grpc),
+            ]);
+        }
+        ports
+    }
+
+    /// Returns the addresses of the ports of the aggregators that take plain HTTP.
     pub(super) fn ports(&self) -> Vec<SocketAddr> {
         let aggregators = self.aggregators.iter();
         aggregators
