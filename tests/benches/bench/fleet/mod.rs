@@ -1,5 +1,6 @@
-//! Measures what a fleet of sidecars costs the aggregator, over TLS with tokens: memory, CPU, file descriptors, the
-//! time of a push, and how long a new aggregator takes until all pods have reported again.
+//! Measures what a fleet of sidecars costs the aggregator, over TLS with tokens: memory, CPU, the time of the turns of
+//! its control loop, per second and per 1,000 decisions, file descriptors, the time of a push, and how long a new
+//! aggregator takes until all pods have reported again.
 //!
 //! The aggregator is a process of its own. Every sidecar connects from its own address (127.x.y.z). Processes may open
 //! too few files for 50,000 connections and more: then several pods share one, and memory is less than in a cluster by
@@ -69,8 +70,8 @@ const FLEETS: [Fleet; 6] = [
 pub(crate) fn run() {
     let pods = number::<usize>("PODS");
     println!(
-        "| pods | PushScalers | push interval | connections | memory | memory, no pods | CPU | descriptors | p50 | p99 | failed pushes | recovery time |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| pods | PushScalers | push interval | connections | memory | memory, no pods | CPU | control loop | decisions | per 1,000 decisions | descriptors | p50 | p99 | failed pushes | recovery time |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     pushscale_daemon::open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,8 +113,10 @@ async fn measure(fleet: Fleet) {
         let index = ((micros.len() - 1) as f64 * share) as usize;
         f64::from(micros[index]) / 1000.0
     };
+    let turn_seconds = after.turn_seconds - before.turn_seconds;
+    let decisions = (after.decisions - before.decisions) as f64;
     println!(
-        "| {} | {} | {:.1} s | {} | {:.0} MB | {:.0} MB | {:.2} cores | {} | {:.1} ms | {:.1} ms | {failed} | {:.1} s |",
+        "| {} | {} | {:.1} s | {} | {:.0} MB | {:.0} MB | {:.2} cores | {:.1} ms/s | {:.0}/s | {:.1} ms | {} | {:.1} ms | {:.1} ms | {failed} | {:.1} s |",
         fleet.pods,
         fleet.scalers,
         MEASURED.as_secs_f64() * fleet.pods as f64 / micros.len() as f64,
@@ -121,6 +124,9 @@ async fn measure(fleet: Fleet) {
         after.resident_kb as f64 / 1000.0,
         empty.resident_kb as f64 / 1000.0,
         (after.cpu_seconds - before.cpu_seconds) / MEASURED.as_secs_f64(),
+        1000.0 * turn_seconds / MEASURED.as_secs_f64(),
+        decisions / MEASURED.as_secs_f64(),
+        1e6 * turn_seconds / decisions,
         after.descriptors,
         quantile(0.5),
         quantile(0.99),

@@ -13,6 +13,7 @@ use pushscale_daemon::tls::ServerCertificate;
 use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_tests::authority::Authority;
 use pushscale_tests::fake_cluster::FakeCluster;
+use pushscale_tests::http;
 
 use super::Fleet;
 use crate::pushes::AcceptAllTokens;
@@ -38,6 +39,9 @@ pub(super) struct Usage {
     pub(super) cpu_seconds: f64,
     pub(super) resident_kb: u64,
     pub(super) descriptors: usize,
+    /// The time of all turns of the control loop.
+    pub(super) turn_seconds: f64,
+    pub(super) decisions: u64,
 }
 
 impl Server {
@@ -69,6 +73,8 @@ impl Server {
             cpu_seconds: fields[0].parse().unwrap(),
             resident_kb: fields[1].parse().unwrap(),
             descriptors: fields[2].parse().unwrap(),
+            turn_seconds: fields[3].parse().unwrap(),
+            decisions: fields[4].parse().unwrap(),
         }
     }
 }
@@ -123,7 +129,7 @@ pub(crate) fn serve(arguments: &[String]) {
         let words: Vec<_> = line.split_whitespace().collect();
         let number = |word: &str| word.parse::<usize>().unwrap();
         match words[..] {
-            ["usage"] => println!("{}", usage()),
+            ["usage"] => println!("{}", runtime.block_on(usage(&cluster))),
             ["add", scaler, pods] => {
                 runtime.block_on(add(&cluster, number(scaler), number(pods)));
                 println!();
@@ -137,14 +143,17 @@ pub(crate) fn serve(arguments: &[String]) {
     }
 }
 
-fn usage() -> String {
+async fn usage(cluster: &FakeCluster) -> String {
     let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = Duration::try_from(clock).unwrap().as_secs_f64();
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let resident = resident.unwrap().trim().trim_end_matches(" kB");
     let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
-    format!("{seconds} {resident} {descriptors}")
+    let metrics = http::get(cluster.admin, "/metrics").await.body;
+    let turns = http::sum::<f64>(&metrics, "pushscale_aggregator_turn_seconds_sum");
+    let decisions = http::sum::<u64>(&metrics, "pushscale_aggregator_decisions_total");
+    format!("{seconds} {resident} {descriptors} {turns} {decisions}")
 }
 
 async fn add(cluster: &FakeCluster, scaler: usize, pods: usize) {
