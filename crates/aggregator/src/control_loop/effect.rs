@@ -15,7 +15,7 @@ use crate::scale_target::PodRef;
 /// What a scaler needs to know to handle an input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context {
-    /// The time, by which decisions are made.
+    /// The time by which decisions are made.
     pub(super) now: Moment,
     /// The same time, as requests to the API server have it.
     pub(super) instant: Instant,
@@ -31,7 +31,7 @@ pub(super) type Effects = Vec<Effect>;
 /// One effect of an input of a scaler. The control loop executes it, and passes the result to the scaler as an input.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Wakes the scaler at `at` instead of at the time before.
+    /// Wakes the scaler at `at`, and no longer at `before`.
     Wake { at: Moment, before: Option<Moment> },
     /// Writes the replica count.
     Write(ScaleWrite),
