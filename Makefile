@@ -26,7 +26,7 @@ SHAPE = $(if $(filter 0,$(shell id -u)),node,control-plane)
 
 # Test targets are files, or directories with a main.rs. Those of the testkit load real servers, or measure real time.
 TESTKIT_TESTS = $(notdir $(basename $(wildcard crates/testkit/tests/*.rs)))
-QUICK_TESTS = conformance $(filter-out $(TESTKIT_TESTS),$(notdir $(basename $(wildcard crates/*/tests/*.rs tests/tests/*.rs))))
+QUICK_TESTS = cli conformance $(filter-out $(TESTKIT_TESTS),$(notdir $(basename $(wildcard crates/*/tests/*.rs tests/tests/*.rs))))
 select = $(addprefix --test ,$(sort $(1)))
 
 .DEFAULT_GOAL := help
@@ -132,7 +132,7 @@ docs: ## Build the documentation into target/book, with mdbook
 generate: ## Rewrite the generated files: the CRD, the output of --help, tables of docs, the charts' tables and schemas, the injected pods of the tests
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test crd
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test command_line help
-	PUSHSCALE_GENERATE=1 $(TEST) -q --test simulating_document
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test cli simulating_document
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test golden injected_pods_match
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test charts generated
 

@@ -65,7 +65,7 @@ const FOLLOWED: [(&str, &str, &str); 15] = [
     (
         "docs/SIMULATING.md",
         "*",
-        "crates/cli/tests/simulating_document.rs",
+        "crates/cli/tests/cli/simulating_document.rs",
     ),
 ];
 
@@ -211,14 +211,14 @@ const LISTED: &[(&str, Runs)] = &[
     (
         "pushscale inject --container",
         By(
-            "crates/cli/tests/inject.rs",
+            "crates/cli/tests/cli/inject.rs",
             "the_container_option_names_torchserves_container",
         ),
     ),
     (
         "pushscale inject --help",
         By(
-            "crates/cli/tests/inject.rs",
+            "crates/cli/tests/cli/inject.rs",
             "the_help_describes_the_options_of_the_reference",
         ),
     ),
@@ -274,7 +274,7 @@ const LISTED: &[(&str, Runs)] = &[
     (
         "pushscale simulate --sweep pod-seconds-per-violation=37..3660",
         By(
-            "crates/cli/tests/sweep.rs",
+            "crates/cli/tests/cli/sweep.rs",
             "a_sweep_of_the_price_draws_the_trade_off",
         ),
     ),

@@ -1,17 +1,14 @@
 //! `pushscale adopt` of the files in `testdata/adopt`, each of which says in its first line what it is.
 //! `PUSHSCALE_GENERATE=1` rewrites the expected outputs.
 
-#![cfg(test)]
-
-#[path = "../../daemon/tests/support/golden.rs"]
-mod golden;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use pushscale_cli::adopt::hpa_as_v2;
 use serde_json::Value;
+
+use crate::golden;
 
 #[test]
 fn adopted_manifests_match_the_expected_texts() {

@@ -4,10 +4,6 @@
 //! Outputs are compared without their numbers, which change with every change of the decisions. `PUSHSCALE_GENERATE=1`
 //! rewrites the outputs and the tables of keys and baselines.
 
-#![cfg(test)]
-
-mod support;
-
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +11,8 @@ use std::path::{Path, PathBuf};
 use pushscale_simulator::control::BASELINES;
 use pushscale_simulator::scenario::{KEYS, Key};
 use pushscale_simulator::traffic::Load;
-use support::{directory, pushscale};
+
+use crate::commands::{directory, pushscale};
 
 /// Output that is shown as this is not compared, but must not be empty.
 const ANYTHING: &str = "…\n";

@@ -3,17 +3,14 @@
 //!
 //! `PUSHSCALE_GENERATE=1` writes the expected files.
 
-#![cfg(test)]
-
-#[path = "../../daemon/tests/support/golden.rs"]
-mod golden;
-
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::golden;
 
 fn testdata() -> Vec<PathBuf> {
     golden::files("testdata/inject", "", 1)

@@ -1,7 +1,5 @@
 //! The CRD's schema and jiff agree on durations.
 
-#![cfg(test)]
-
 use jiff::SignedDuration;
 use kube::CustomResourceExt as _;
 use pushscale_api::PushScaler;

@@ -1,13 +1,10 @@
 //! Reads the manifests that `tests/tests/cluster` applies to a real API server.
 
-#![cfg(test)]
-
-#[path = "../../daemon/tests/support/golden.rs"]
-mod golden;
-
 use std::fs;
 
 use pushscale_cli::manifest;
+
+use crate::golden;
 
 /// Returns the names and texts of the files in a directory.
 fn manifests(directory: &str) -> Vec<(String, String)> {

@@ -1,12 +1,6 @@
 //! Runs the command in the first line of each `testdata/trace-import/*.txt` in that directory. The other lines are the
 //! expected output: the trace, the summary or the error, and the exit status. `PUSHSCALE_GENERATE=1` rewrites them.
 
-#![cfg(test)]
-
-#[path = "../../daemon/tests/support/golden.rs"]
-mod golden;
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +8,9 @@ use std::process::Command;
 use proptest::prelude::*;
 use pushscale_cli::fuzzing::import;
 use pushscale_simulator::traffic::parse_trace;
-use support::{directory, pushscale, words};
+
+use crate::commands::{directory, pushscale, words};
+use crate::golden;
 
 fn inputs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/trace-import")

@@ -1,17 +1,12 @@
 //! `pushscale doctor` reads a Lease that looks expired again: the leader's clock may be behind.
 
-#![cfg(test)]
-
-#[path = "support/api_server.rs"]
-mod api_server;
-
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use api_server::Response;
+use crate::api_server::{self, Response};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pushscale/leases/pushscale-aggregator";
 

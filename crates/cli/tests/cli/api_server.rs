@@ -8,7 +8,6 @@ use std::{fs, thread};
 use serde_json::{Value, json};
 
 /// What the server responds.
-#[allow(dead_code, reason = "each test uses some of them")]
 pub(crate) enum Response {
     Found(Value),
     /// An event of a watch, which then stays open until the client ends.

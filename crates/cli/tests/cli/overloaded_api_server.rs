@@ -1,15 +1,10 @@
 //! A request that an overloaded API server rejects is reported, not repeated unseen.
 
-#![cfg(test)]
-
-#[path = "support/api_server.rs"]
-mod api_server;
-
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Mutex;
 
-use api_server::Response;
+use crate::api_server::{self, Response};
 
 static REQUESTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

@@ -1,8 +1,6 @@
 //! What users install: the program, the plugin of kubectl, completion scripts and man pages by `make install`, and the
 //! manifest with which krew installs the plugin. The tests of the cluster run the plugin.
 
-#![cfg(test)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;

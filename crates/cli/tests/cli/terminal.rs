@@ -1,16 +1,11 @@
 //! `pushscale status` on a terminal, which `script` provides, against an API server that knows one PushScaler.
 
-#![cfg(test)]
-
-#[path = "support/api_server.rs"]
-mod api_server;
-
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use api_server::Response;
+use crate::api_server::{self, Response};
 
 const RED: &str = "\u{1b}[31m";
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";

@@ -1,14 +1,11 @@
 //! Runs `pushscale simulate --sweep`.
 
-#![cfg(test)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{CommandOutput, directory, pushscale, tags};
+
+use crate::commands::{CommandOutput, directory, pushscale, tags};
 
 const LOAD: &str = "simulate --load step:20->120@120 --seconds 600 --target 50ms";
 

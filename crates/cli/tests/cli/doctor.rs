@@ -5,16 +5,13 @@
 //! has the objects that differ: each is merged into the one of the same kind and name, and `delete: true` removes it.
 //! The expected output is in the `.txt` file of the same name; `PUSHSCALE_GENERATE=1` rewrites it, but not the rows.
 
-#![cfg(test)]
-
-#[path = "../../daemon/tests/support/golden.rs"]
-mod golden;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_cli::doctor::{Finding, Snapshot, diagnose, exit_code, render};
 use serde_json::{Map, Value};
+
+use crate::golden;
 
 /// The time of all cases.
 const NOW: &str = "2026-01-31T12:00:00Z";
