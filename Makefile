@@ -47,12 +47,15 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	@# Side by side: these tests wait most of the time. The later ones put load on both cores.
 	.ci/step test-sockets-and-cluster $(MAKE) --no-print-directory -j2 --output-sync=target test-sockets test-cluster
 	.ci/step test-charts $(MAKE) --no-print-directory test-charts
-	.ci/step test-node-and-install .ci/retry $(TEST) --test node --test install
+	.ci/step test-node .ci/retry $(NODE_TESTS)
 	@echo "All tests passed."
 
 # For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
 # for one core only. The sidecar's profile has its own, so it is tested as it is released.
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_LTO = off
+
+# These tests wait most of the time. Two threads left the cores 60% idle; more than five need too much memory.
+NODE_TESTS = env RUST_TEST_THREADS=5 $(TEST) --test node
 
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sockets
@@ -81,8 +84,8 @@ test-cluster: programs static-aggregator test-build ## Run the tests of the test
 	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test test_cluster --test cluster
 
 .PHONY: test-node
-test-node: programs static test-build ## Run the tests on a real node with real TorchServe pods (root)
-	$(TEST) --test node
+test-node: programs image test-build ## Run the tests on a real node with real TorchServe pods (root)
+	$(NODE_TESTS)
 
 .PHONY: conformance
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
@@ -193,7 +196,7 @@ test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: re
 
 .PHONY: test-install
 test-install: programs image test-build ## Follow docs/INSTALL.md, docs/MIGRATING.md and helm/plain/README.md on a fresh node, under load (root)
-	$(TEST) --test install
+	$(TEST) --test node install::
 
 .PHONY: test-rotation
 test-rotation: programs static ## Wait until the kubelet has renewed a pod's token (twelve minutes); not part of `make test` (root)

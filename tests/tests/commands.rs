@@ -70,9 +70,9 @@ const FOLLOWED: [(&str, &str, &str); 15] = [
 ];
 
 const PUBLISHED_HPA: &str = "tests/tests/node/published_hpa.rs";
-const INSTALLING: &str = "tests/tests/install/installing.rs";
-const MIGRATING: &str = "tests/tests/install/migrating.rs";
-const PLAIN: &str = "tests/tests/install/plain.rs";
+const INSTALLING: &str = "tests/tests/node/install/installing.rs";
+const MIGRATING: &str = "tests/tests/node/install/migrating.rs";
+const PLAIN: &str = "tests/tests/node/install/plain.rs";
 
 /// Who runs a command that no test reads from its page in order.
 #[derive(Clone, Copy)]

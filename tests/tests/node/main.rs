@@ -3,17 +3,16 @@
 
 #![cfg(test)]
 
-mod aggregator_restart;
+mod alone;
 mod chart_node;
 mod command_line;
+mod deletion_order;
 mod doctor;
+mod install;
 mod keda;
 mod kserve;
-mod load_step;
 mod not_reporting;
 mod published_hpa;
-mod scale_down;
-mod slow_pod;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

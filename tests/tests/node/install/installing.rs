@@ -13,14 +13,14 @@ use pushscale_tests::programs;
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, assert_injected, kubectl, start_load, until_replicas};
+use super::fixture::{Fixture, assert_injected, kubectl, start_load, until_replicas};
 
 #[test]
 fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_requests() {
     let Some(Fixture {
         cluster,
         mut reader,
-        guard: _guard,
+        guards: _guards,
     }) = Fixture::start("installing")
     else {
         return;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{HANG, until};
 
-use crate::fixture::{Fixture, replicas, start_load, until_replicas};
+use super::fixture::{Fixture, replicas, start_load, until_replicas};
 
 /// The cluster has no metrics server, so this HPA never changes the replicas.
 const HPA: &str = "\

@@ -4,7 +4,7 @@ use std::fs;
 
 use pushscale_tests::programs;
 
-use crate::fixture::{Fixture, kubectl};
+use super::fixture::{Fixture, kubectl};
 
 /// The registry of the page. The images of the node have none.
 const REGISTRY: &str = "registry.example.com/mirror/";
@@ -24,7 +24,7 @@ fn the_plain_manifests_scale_a_deployment() {
     let Some(Fixture {
         cluster,
         mut reader,
-        guard: _guard,
+        guards: _guards,
     }) = Fixture::start("plain")
     else {
         return;

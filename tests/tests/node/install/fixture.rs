@@ -11,16 +11,18 @@ use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::Value;
 
+use crate::SharedGuard;
+
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// Each test generates load, and two cores can handle one.
-static LOCK: Mutex<()> = Mutex::new(());
+/// Each of these tests generates load, and two cores can handle one.
+static LOAD: Mutex<()> = Mutex::new(());
 
 /// A fresh node, and a reader who follows a page.
 pub(crate) struct Fixture {
     pub(crate) cluster: TestCluster,
     pub(crate) reader: Reader,
-    pub(crate) guard: MutexGuard<'static, ()>,
+    pub(crate) guards: (SharedGuard, MutexGuard<'static, ()>),
 }
 
 impl Fixture {
@@ -29,7 +31,9 @@ impl Fixture {
         if !Shape::Node.available() {
             return None;
         }
-        let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        // Never the other way round: a test that waits for its turn must not keep a test that runs alone waiting.
+        let load = LOAD.lock().unwrap_or_else(PoisonError::into_inner);
+        let guards = (crate::shared(), load);
         let torchserve = fleet::local_torchserve()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::Node).unwrap();
@@ -53,7 +57,7 @@ impl Fixture {
         Some(Self {
             cluster,
             reader,
-            guard,
+            guards,
         })
     }
 

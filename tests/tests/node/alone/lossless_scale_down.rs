@@ -2,12 +2,10 @@
 
 use std::thread;
 
-use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::Fleet;
 use pushscale_tests::repeated_scale_down::{ScaleDownReport, fleet_options, scale_down_repeatedly};
-use serde_json::json;
 
-use crate::{node, shared_node};
+use crate::node;
 
 #[test]
 fn five_pods_terminate_under_load_without_lost_requests() {
@@ -46,37 +44,4 @@ fn five_pods_terminate_under_load_without_lost_requests() {
     assert!(with.last().is_some_and(arrived), "{with:?}");
     // About a third of a request is lost per pod: that 50 pods lose none is less likely than one in a million.
     assert!(without.last().is_some_and(lost), "{without:?}");
-}
-
-#[test]
-fn the_busiest_pod_is_deleted_last() {
-    let Some(node) = shared_node() else { return };
-    let options = FleetOptions {
-        replicas: 3,
-        min_replicas: 3,
-        // No queue latency is too long, so that Pushscale scales down to the minimum.
-        target: "600s",
-        behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
-        ..FleetOptions::by(Algorithm::Ratio)
-    };
-    let fleet = Fleet::create(node.cluster, node.torchserve, "emptiest", &options);
-    let set_min = |replicas: u32| fleet.patch(&format!(r#"{{"minReplicas":{replicas}}}"#));
-    until(HANG, "3 pods report", || {
-        fleet.describe().contains("3 of 3 running pods report")
-    });
-    let busy = fleet.pods().swap_remove(0);
-    // Twice its capacity, so that its queue grows.
-    let load = fleet.load_pod(&busy, &["20:3600"]);
-    until(HANG, "a queue reported", || {
-        fleet.reported_queue_depth(&busy) >= 20.0
-    });
-    for replicas in [2, 1] {
-        set_min(replicas);
-        until(HANG, "one pod less", || {
-            fleet.pods().len() == replicas as usize
-        });
-        assert!(fleet.pods().contains(&busy), "the busy pod was deleted");
-    }
-    load.stop();
-    fleet.delete();
 }
