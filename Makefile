@@ -51,8 +51,10 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	@echo "All tests passed."
 
 # For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
-# for one core only. The sidecar's profile has its own, so it is tested as it is released.
+# for one core only.
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_LTO = off
+test test-cluster test-node test-charts test-install: export CARGO_PROFILE_SIDECAR_LTO = off
+test test-cluster test-node test-charts test-install: export CARGO_PROFILE_SIDECAR_CODEGEN_UNITS = 16
 
 # These tests wait most of the time. Two threads left the cores 60% idle; more than five need too much memory.
 NODE_TESTS = env RUST_TEST_THREADS=5 $(TEST) --test node
