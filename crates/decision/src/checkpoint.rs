@@ -1,4 +1,4 @@
-//! What a scaler has learned over weeks, so that a restart does not cost it.
+//! What a scaler has learned over weeks, so that it survives a restart.
 //!
 //! A [`Checkpoint`] is plain data in wall-clock time. It may be changed where it is stored: each value is checked when
 //! it is restored, and a value out of range is ignored. A value that is absent is unknown, never zero.
@@ -40,7 +40,7 @@ pub struct ModelCheckpoint {
     pub name: Arc<str>,
     /// The service time in seconds, if it was measured.
     pub service_seconds: Option<f64>,
-    /// What expecting the load of each period again would have saved.
+    /// How much predicting the load of each period ago would have saved.
     pub savings: Vec<PeriodSaving>,
     /// The arrival rates of the last hour and of the last week, with one bucket length each.
     pub rates: Vec<RateSeries>,
@@ -48,7 +48,7 @@ pub struct ModelCheckpoint {
 
 visit!(ModelCheckpoint: name, service_seconds, savings, rates);
 
-/// What expecting the load of one period ago would have saved, with the weight of what is long ago reduced.
+/// How much predicting the load of one period ago would have saved, with less weight for the distant past.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeriodSaving {
     /// The period in seconds.
@@ -85,7 +85,7 @@ impl Checkpoint {
     /// The number of models in a checkpoint.
     pub const MAX_MODELS: usize = MAX_MODELS;
 
-    /// Maximum series, and maximum savings, of a model that are read: more than there are.
+    /// The maximum number of series, and of savings, of a model that are read: more than there are.
     pub const MAX_SERIES: usize = 16;
 
     /// The number of rates in a series: a week in buckets of ten minutes, with the current and the oldest one.

@@ -270,7 +270,7 @@ impl fmt::Display for Step {
             Self::Idle => f.write_str("arrivals: none for at least a minute"),
             Self::HeldAfterStart { replicas, window } => write!(
                 f,
-                "hold: no scale-down in the first {} after a start; {} then",
+                "hold: no scale-down in the first {} after a start keeps {}",
                 span(*window),
                 count(*replicas)
             ),
@@ -295,7 +295,7 @@ impl fmt::Display for Step {
                 replicas,
             } => write!(
                 f,
-                "expected: {}/s, as {} ago; {} prepared",
+                "expected: {}/s, as it was {} ago; {} prepared",
                 short(*rate),
                 span(*period),
                 count(*replicas)

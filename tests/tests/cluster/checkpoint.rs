@@ -17,7 +17,7 @@ const SPEC: &str = "  mode: Recommend\n  maxReplicas: 5\n  metrics: [ { type: Qu
 const CHECKPOINT: &str = "pushscalercheckpoint/torchserve";
 
 /// The step of a decision: a day ago 40 requests arrived per second, for which 5 pods are the maximum.
-const STEP: &str = "expected: 40/s, as 24 h ago; 5 replicas prepared";
+const STEP: &str = "expected: 40/s, as it was 24 h ago; 5 replicas prepared";
 
 /// Days of two requests per second with an hour of 40 around this time of day, which have proven themselves.
 fn learned_days() -> Checkpoint {

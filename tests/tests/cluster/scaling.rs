@@ -140,7 +140,7 @@ async fn ratio_holds_a_scale_down_for_five_minutes_by_default() {
 
 #[tokio::test]
 async fn model_holds_a_scale_down_for_five_minutes_after_a_start() {
-    let expected = "after a start; 4 replicas then";
+    let expected = "after a start keeps 4 replicas";
     holds_for_five_minutes(Algorithm::Model, expected).await;
 }
 
@@ -227,7 +227,7 @@ async fn ratio_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
 
 #[tokio::test]
 async fn model_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
-    let expected = "after a start; 5 replicas then";
+    let expected = "after a start keeps 5 replicas";
     a_new_aggregator_holds(Algorithm::Model, expected).await;
 }
 

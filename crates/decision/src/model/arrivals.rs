@@ -12,8 +12,8 @@ const SLOW_WINDOW: u64 = 60;
 /// the arrivals of slow models is a demand for pods.
 const SLOW_SERVICES: f64 = 30.0;
 
-/// The parts of such a window. The highest one counts with at most this many standard deviations above the mean of the
-/// others: 64 requests at once are a backlog, not a rate.
+/// The number of parts of an extended window. The highest part counts with at most this many standard deviations above
+/// the mean of the others: 64 requests at once are a backlog, not a rate.
 const PARTS: f64 = 10.0;
 const PART_DEVIATIONS: f64 = 3.0;
 
@@ -103,8 +103,8 @@ fn least_rate(second_buckets: &SecondBuckets, length: u64) -> f64 {
         .min(newer.rate())
 }
 
-/// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what
-/// chance explains.
+/// Returns the mean rate of the last `length` seconds, in which the highest of [`PARTS`] parts counts only as far as
+/// chance explains it.
 fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
     let all = second_buckets.window(length);
     let part = all.seconds / PARTS;

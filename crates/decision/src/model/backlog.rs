@@ -12,8 +12,8 @@ use crate::numbers::whole;
 const DRAIN_SERVICES: f64 = 10.0;
 const DRAIN_MIN_SECONDS: f64 = 1.0;
 
-/// What a pod costs that starts for a backlog, in start delays. At no cost, a step from 1,500/s to 3,000/s ordered 960
-/// pods where 260 are needed; at a quarter of a start delay 440, at a half or a whole one 390. A whole one has 2.6%
+/// The cost of a pod that is started for a backlog, in start delays. At no cost, a step from 1,500/s to 3,000/s ordered
+/// 960 pods where 260 are needed; at a quarter of a start delay 440, at a half or a whole one 390. A whole one has 2.6%
 /// more violation seconds in the shared scenarios.
 const START_COST: f64 = 0.5;
 
@@ -29,9 +29,9 @@ const OWN_DRAIN_FACTOR: f64 = 1.15;
 /// The quantile of the pods' own queues that counts.
 const OWN_QUANTILE: f64 = 0.9;
 
-/// A proposal for a backlog is kept for a start delay, because its pods cannot serve before, and for this many seconds
-/// at least, but at most `KEPT_AFTER_WAITING` seconds after requests last waited. With 30 s and 3 s, 1.6% of the size
-/// changes in the shared scenarios were taken back within 10 s; with a start delay and 10 s, 0.8%.
+/// A proposal for a backlog is kept for a start delay, because its pods cannot serve before, and for at least this many
+/// seconds, but for at most `KEPT_AFTER_WAITING` seconds after requests last waited. With 30 s and 3 s, 1.6% of the
+/// size changes in the shared scenarios were taken back within 10 s; with a start delay and 10 s, 0.8%.
 const KEPT_SECONDS: u64 = 30;
 const KEPT_AFTER_WAITING: u64 = 10;
 
@@ -124,8 +124,8 @@ impl BacklogInputs<'_> {
     }
 }
 
-/// Returns the pods beyond `offered` fully utilised ones with which the existing pods can work off their own queues of
-/// `seconds`.
+/// Returns how many pods beyond `offered` fully utilised ones are needed so that each pod works off its own queue of
+/// `seconds` in time.
 ///
 /// A pod works off its queue only with the capacity that its share of the arrivals leaves; more pods reduce that share.
 fn extra_for_own_queues(offered: f64, seconds: f64) -> f64 {

@@ -5,8 +5,8 @@ use crate::snapshot::visit;
 
 use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b, highest};
 
-/// The service time is found if it becomes longer by less than this factor, and otherwise, as for overloaded pods,
-/// after this many iterations.
+/// The iteration for the service time ends once it grows by less than this factor, and otherwise, for example with
+/// overloaded pods, after this many iterations.
 const CONVERGENCE_FACTOR: f64 = 1.01;
 const ITERATIONS: u32 = 8;
 
@@ -17,18 +17,18 @@ const MANY_WORKERS: u32 = 200;
 /// Requests in smaller batches than this, on average, show the service time of a single request.
 const MAX_SINGLE_BATCH: f64 = 2.0;
 
-/// Workers that process batches, in a pod. A batch of b requests takes a base time and a time for each request.
+/// The workers of a pod that process batches. A batch takes a base time plus a time for each request.
 ///
 /// A request that finds an idle worker is processed alone. If all are busy, it waits until one becomes free, which then
 /// takes all waiting requests that fit into a batch. The difference between a batch slot and a worker matters if the
-/// target is shorter than a batch: in a pod with one worker, every request waits for the batch before it.
+/// target is shorter than a batch: in a pod with one worker, every request waits for the previous batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Batches {
     pub(crate) workers: u32,
     /// The maximum number of requests in a batch.
     pub(crate) size: f64,
-    /// The service time of a single request, what each further one adds to it, and the time of a full batch as
-    /// saturated pods show it, in seconds.
+    /// The service time of a single request, the time that each further one adds, and the time of a full batch as
+    /// measured in saturated pods, in seconds.
     pub(crate) single: f64,
     pub(crate) growth: f64,
     pub(crate) full: f64,
@@ -43,15 +43,15 @@ struct Occupied {
     service: f64,
 }
 
-/// The service times of batches as they were observed, in seconds.
+/// The observed service times of batches, in seconds.
 ///
-/// That of a single request is the shortest mean, because a mean is longer while batches are larger. If the model has
+/// That of a single request is the shortest mean, because the mean grows with the size of the batches. If the model has
 /// become slower since, the calibration of the formula learns it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BatchTimes {
     single: Option<f32>,
     growth: f32,
-    /// The ready pods, and the second since which they have been as many.
+    /// The number of ready pods, and the second since when that number has been constant.
     ready: u32,
     since: u64,
 }
@@ -88,7 +88,7 @@ impl BatchTimes {
         let observed = match measured.full {
             Some(full) if filled <= size / 2.0 => {
                 let growth = (full - measured.service).max(0.0) / (size - filled);
-                // At most, a batch takes as long as its requests one by one.
+                // A batch takes at most as long as its requests one by one.
                 Some((measured.service - growth * (filled - 1.0)).max(full / size))
             }
             None if filled <= MAX_SINGLE_BATCH => Some(measured.service),
@@ -107,7 +107,7 @@ impl BatchTimes {
         }
     }
 
-    /// Returns the batches of pods with `workers` workers, a full batch of which takes `full` seconds; `None` if the
+    /// Returns the batches of pods with `workers` workers and a time of `full` seconds for a full batch; `None` if the
     /// time of a single request is unknown.
     pub(crate) fn batches(self, workers: u32, size: f64, full: f64) -> Option<Batches> {
         Some(Batches {
@@ -189,7 +189,7 @@ impl Batches {
 /// Returns the probability that all workers are busy, if `arriving` requests arrive per service time and worker.
 ///
 /// The number of busy workers is that of a system without a queue (Erlang B), except that while all are busy, a worker
-/// that completes a batch stays busy if requests have arrived since the last one did.
+/// that completes a batch stays busy if requests have arrived since the last completion.
 fn all_busy(arriving: f64, workers: u32) -> f64 {
     let workers = workers.clamp(1, MANY_WORKERS);
     let others = erlang_b(arriving * f64::from(workers), workers - 1);
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_target_below_half_a_batch_leaves_most_places_empty() {
-        // The wait is half of the batch before, at the probability that the worker is busy.
+        // The wait is half of the previous batch, times the probability that the worker is busy.
         let rate = highest_rate(BATCHES, 0.2);
         let arriving = rate * BATCHES.at_rate(rate, 1).service;
         near(
@@ -292,7 +292,7 @@ mod tests {
         times.learn(1, 16.0, &measured(4, 10.0, 3.0, None));
         let growth = of(times).growth;
         assert!((0.2..0.5).contains(&growth), "{growth}");
-        // With small batches again, it is kept.
+        // Small batches do not change that.
         times.learn(1, 16.0, &measured(4, 0.4, 1.01, None));
         near(of(times).growth, growth);
         // Full ones show it exactly.

@@ -28,13 +28,14 @@ visit!(Calibration: factor, calm, pods, waiting);
 /// What one second adds. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
-    /// The mean wait of the requests completed in the last minute, if the server times all of them, and their number.
+    /// The mean wait of the requests that completed in the last minute, if the server times all of them, and the number
+    /// of these requests.
     pub(crate) waited: Option<f64>,
     pub(crate) completed: f64,
     /// The requests that wait now, and the arrivals per second.
     pub(crate) waiting: f64,
     pub(crate) rate: f64,
-    /// The wait by the formula without the factor, if it is known.
+    /// The wait that the formula predicts without the factor, if it is known.
     pub(crate) predicted: Option<f64>,
     /// The utilisation, 0 to 1.
     pub(crate) utilisation: f64,
@@ -71,7 +72,7 @@ impl Calibration {
             self.calm.saturating_add(1)
         };
         self.waiting += (observation.waiting - self.waiting) / WAITING_MEMORY;
-        // Requests that the server does not time wait in the queue as well: Little's law.
+        // By Little's law, the queue shows the wait of requests that the server does not time as well.
         let by_queue = self.waiting / observation.rate.max(1e-9);
         let waited = observation.waited.unwrap_or(by_queue);
         let same_pods = observation.pods == self.pods;

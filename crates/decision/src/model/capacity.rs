@@ -17,8 +17,8 @@ const MAX_FOR_SLOW: f64 = 15.0;
 /// The highest planned share of requests that a pod rejects because its queue is full, at a mean wait of the target.
 const MAX_REJECTED: f64 = 0.001;
 
-/// A short queue takes at most this multiple of the pods that keep the wait. Without this limit, pods with one worker
-/// and room for one waiting request took 18 times as many.
+/// A short queue raises the need to at most this multiple of the pods that keep the wait. Without this limit, pods with
+/// one worker and room for one waiting request took 18 times as many.
 const MAX_FOR_QUEUE: f64 = 3.0;
 
 /// The properties of a pod and its goal. Times are in seconds.
@@ -47,7 +47,7 @@ pub(crate) struct Capacity {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SlowestPods {
     pub(crate) pods: u32,
-    /// Their service time over the mean.
+    /// Their service time divided by the mean.
     pub(crate) slowdown: f64,
     /// Their share of all pods, and thus of the requests.
     pub(crate) share: f64,
@@ -62,8 +62,8 @@ struct Key {
     step: f32,
     slots: u32,
     wait: Wait,
-    /// The workers, and the logarithms of the times of a single request and of each further one in a batch, over that
-    /// of a full batch, in steps.
+    /// The workers, and the times of a single request and of each further one in a batch, divided by that of a full
+    /// batch, as logarithms in steps.
     batches: Option<(u32, f32, f32)>,
 }
 
@@ -87,8 +87,8 @@ impl Capacity {
             .map_or(need, |slowest| need.max(slowest))
     }
 
-    /// Returns the pods with which the slowest ones cause no more than a mean wait of `times` the target latency over
-    /// all requests, of which they get their share; `None` if that is not worth the pods.
+    /// Returns the pods with which the slowest ones, with their share of the requests, cause a mean wait of at most
+    /// `times` the target latency over all requests; `None` if that takes more pods than it is worth.
     pub(crate) fn need_of_slowest(
         &self,
         rate: f64,
@@ -114,8 +114,8 @@ impl Capacity {
         rate * self.service * slowdown / (f64::from(self.slots) * utilisation).max(1e-9)
     }
 
-    /// Returns the smallest number of pods with a shared queue, at least `pods`, whose wait for the batch before is at
-    /// most `times` the target latency. With several pods, the other wait is next to nothing where this one counts.
+    /// Returns the smallest number of pods with a shared queue, at least `pods`, whose wait for the previous batch is
+    /// at most `times` the target latency. With several pods, the other wait is almost zero where this one counts.
     fn pooled_batches(&self, rate: f64, times: f64, pods: u32) -> u32 {
         let fits = |pods: u32| self.wait_for_batch(rate, pods.into()) <= times * self.target;
         if self.batches.is_none() || fits(pods) {
@@ -153,7 +153,7 @@ impl Capacity {
         highest(for_wait, few_rejected).max(for_wait / MAX_FOR_QUEUE)
     }
 
-    /// Returns the utilisation that keeps a wait of `times` the target latency, whatever the queue holds.
+    /// Returns the utilisation that keeps a wait of `times` the target latency, without the limit of the queue.
     pub(super) fn utilisation_for_wait(
         &self,
         slowdown: f64,
@@ -190,7 +190,7 @@ impl Capacity {
         })
     }
 
-    /// Returns the wait by the formula with `pods` pods, in seconds.
+    /// Returns the wait that the formula predicts with `pods` pods, in seconds.
     pub(crate) fn predicted(&self, rate: f64, pods: f64) -> f64 {
         let load = rate * self.service;
         let wait = match self.balancing {
@@ -203,7 +203,7 @@ impl Capacity {
         wait * self.service + self.wait_for_batch(rate, pods)
     }
 
-    /// Returns the wait for the batch before with `pods` pods, in seconds; 0 without batching.
+    /// Returns the wait for the previous batch with `pods` pods, in seconds; 0 without batching.
     fn wait_for_batch(&self, rate: f64, pods: f64) -> f64 {
         let sharing = match self.balancing {
             Balancing::Random => 1,

@@ -11,8 +11,8 @@ pub(super) const FEW_REQUESTS: f64 = 30.0;
 /// A symptom that has lasted this long is a condition, and a reason to act.
 pub(super) const PERSISTENCE: Duration = Duration::from_secs(30);
 
-/// While a backlog drains and this many seconds after it, waits do not follow the formula, and the server times waits
-/// of before. Learning from them moved the calibration to its bound and cost 20% more pods.
+/// While a backlog drains and for this many seconds after it, waits do not follow the formula, and the server still
+/// times the waits of the backlog. Learning from them moved the calibration to its bound and cost 20% more pods.
 pub(super) const SETTLE_SECONDS: f64 = 90.0;
 
 /// Requests completed within this many seconds and service times are recent.

@@ -99,7 +99,7 @@ impl FleetSnapshot {
                     let queue = history.and_then(|history| history.queue());
                     let waiting = queue.map_or(0, |queue| queue.waiting);
                     let name = &pod.pod.name;
-                    SlowestPod::replace_faster(&mut self.slowest, name, service, waiting);
+                    SlowestPod::keep_slower(&mut self.slowest, name, service, waiting);
                 }
             }
             if !reading.is_some_and(|reading| reading.server.has_metrics()) {

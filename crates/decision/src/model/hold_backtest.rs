@@ -59,8 +59,8 @@ const INITIAL_HOLD: f64 = 300.0;
 /// The fraction of a pod that is rounded down.
 const ROUND_DOWN_MARGIN: f64 = 0.02;
 
-/// A pod that is there is kept until the need is this fraction of a pod lower. At a need of about two pods, the third
-/// one was deleted and ordered again within seconds: without this, 2.4% of the changes in the hostile scenarios are
+/// An existing pod is kept until the need is this fraction of a pod lower. At a need of about two pods, the third one
+/// was deleted and ordered again within seconds: without this, 2.4% of the changes in the hostile scenarios are
 /// reversed instead of 1.7%.
 const KEEP_MARGIN: f64 = 0.03;
 
@@ -278,7 +278,7 @@ impl HoldBacktest {
         (next <= newest && self.recorded_seconds < INTERVAL_SECONDS).then_some(next)
     }
 
-    /// Records the pods that serve a second's arrivals within four times the target latency, if they are known.
+    /// Records how many pods would have served a second's arrivals within four times the target latency, if known.
     pub(crate) fn record_required(&mut self, second: u64, pods: Option<f64>) {
         self.recorded_until = second;
         if let Some(pods) = pods {
@@ -289,8 +289,7 @@ impl HoldBacktest {
 
     /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.
     ///
-    /// Returns what the one that was the best until now would have done, with the closest hold if the user configures
-    /// one.
+    /// Returns what the previously best setting would have done, with the closest hold if the user configures one.
     pub(crate) fn evaluate(
         &mut self,
         need: Need,

@@ -13,25 +13,24 @@ use super::rules::Rule;
 use super::state::ModelState;
 use crate::numbers::{single, whole};
 
-/// With separate queues, a pod counts as slower only beyond this many standard deviations of the mean of its requests:
-/// the slowest of a hundred equal pods.
+/// With separate queues, a pod counts as slower only beyond this many standard deviations of its mean service time. By
+/// chance, the slowest of a hundred equal pods stays within them.
 const SLOW_BY_CHANCE: f64 = 3.0;
 
 /// A wait of this many service times shows that all workers are busy.
 const ALL_BUSY_WAIT: f64 = 2.0;
 
-/// Until a pod with batching was saturated, it counts for this multiple of the requests that it has had in process. A
-/// full batch may take as long as its requests one by one: from 30 pods, a fleet that needs nine was cut to five in
-/// 30 s.
+/// Until a pod with batching was saturated, it counts for this multiple of the requests that it has had in flight. A
+/// full batch may take as long as its requests one by one: a fleet of 30 pods that needs nine was cut to five in 30 s.
 const FILL_FACTOR: f64 = 2.0;
 
 /// The shortest window in which the service time of partial batches is measured together with the rate, in seconds.
 const MIN_MEASURED_SECONDS: u64 = 30;
 
-/// Batches of which the mean size differs by more than this share are other ones, as after a rollout.
+/// A change of the mean batch size by more than this share means different batches, for example after a rollout.
 const BATCH_SIZE_CHANGE: f32 = 0.25;
 
-/// The share of the target that remains at least after subtracting the time for filling a batch.
+/// The minimum share of the target that remains after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
 
 impl ModelState {
@@ -41,8 +40,8 @@ impl ModelState {
         let known = &mut self.last_workers;
         if fleet_snapshot.queues == 0 {
             if metric.workers.is_none() && known.workers > 0.0 {
-                // One failed read of the management port made a pod of four workers one of one, which takes four times
-                // as many pods or more.
+                // One failed read of the management port made a pod with four workers look like one with a single
+                // worker, and the fleet then needed four times as many pods or more.
                 fleet_snapshot.workers = known.workers.into();
                 fleet_snapshot.batch = known.batch.into();
             }
@@ -55,8 +54,8 @@ impl ModelState {
             return;
         }
         known.batch = batch;
-        // The time of full batches does not hold for smaller or larger ones, and only another saturation would refute
-        // it: a fleet that is too large for the new ones would stay too large.
+        // The time of full batches does not hold for smaller or larger ones, and only another saturation would correct
+        // it: a fleet that is too large for the new batches would stay too large.
         self.service.forget_saturated();
         self.batch_times = BatchTimes::default();
         self.busy_workers = 0.0;
@@ -211,8 +210,8 @@ impl ModelState {
         self.batch_times.batches(workers, size, full)
     }
 
-    /// Returns the capacity that is certain of a pod with batching, if none has been saturated yet: that of single
-    /// requests, or of twice as many in process as pods have had.
+    /// Returns the capacity that a pod with batching certainly has, if none has been saturated yet: that of single
+    /// requests, or of [`FILL_FACTOR`] times the requests that pods have had in flight.
     pub(super) fn certain(
         &self,
         fleet_snapshot: &FleetSnapshot,
@@ -266,7 +265,7 @@ impl FleetSnapshot {
         self.batch_delay.min((self.batch - 1.0) / (2.0 * per_pod))
     }
 
-    /// Returns the slowest pods, given the mean service time in seconds and its variability: those that are nearer to
+    /// Returns the slowest pods, given the mean service time in seconds and its variability: those that are closer to
     /// the slowest one than to the mean.
     fn slowest_pods(&self, service: f64, variation: f64) -> Option<SlowestPods> {
         let longest = f64::from(self.slowest.as_ref()?.seconds);

@@ -101,8 +101,8 @@ pub(crate) enum NoPlan {
 }
 
 impl NoPlan {
-    /// Returns the reason and the message of the condition if requests of the model arrive; `None` if what is missing
-    /// comes by itself.
+    /// Returns the reason and the message of the condition if requests of the model arrive; `None` if the missing input
+    /// arrives without an action of the user.
     pub(crate) fn describe(self) -> Option<(Reason, &'static str)> {
         (self == Self::NoServiceTime).then_some((
             Reason::ServiceTimeUnknown,

@@ -34,7 +34,8 @@ const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 /// For a backlog, at most this multiple of the pods that the arrival rate needs is ordered (docs/ALGORITHM.md, I3).
 const MAX_ORDER: f64 = 3.0;
 
-/// The seconds that one plan learns from at most: the longest scrape interval. In a longer gap nothing was observed.
+/// The maximum number of seconds that one plan learns from: the longest scrape interval. In a longer gap nothing was
+/// observed.
 const MAX_ELAPSED: u64 = 60;
 
 /// The need for the arrival rate.
@@ -48,7 +49,8 @@ struct Demand {
     replicas: u32,
     /// The offered load, in fully utilised pods.
     offered: f64,
-    /// The in-flight requests that a pod is assumed to process, if that decides because no batch was full yet.
+    /// The in-flight requests that a pod is assumed to process, if this determines the need because no pod was
+    /// saturated yet.
     batch_fill: Option<u32>,
 }
 
@@ -216,7 +218,7 @@ impl ModelState {
         let predicted = if setting.trend { need.ahead } else { need.now };
         let mut batch_fill = None;
         if let Some(certain) = self.certain(fleet_snapshot, capacity) {
-            // What is not known prevents a scale-down, but is no reason to scale up.
+            // An unknown capacity prevents a scale-down, but is no reason to scale up.
             let kept = certain
                 .need(rate.now, 1.0, &mut self.utilisations)
                 .min(fleet_snapshot.ready.into());
@@ -257,7 +259,7 @@ impl ModelState {
         let all_timed = self.service.timed_share() >= 1.0;
         let waited = minute.waited / minute.completed.max(1.0);
         let fill_time = fleet_snapshot.batch_fill_time(demand.rate.now);
-        // Without the wait for the batch before, the formula predicts next to none.
+        // Without the wait for the previous batch, the formula predicts almost no wait.
         let is_predictable = fleet_snapshot.batch <= 1.0 || capacity.batches.is_some();
         self.calibration.learn(&calibration::Observation {
             waited: all_timed.then_some((waited - fill_time).max(0.0)),
@@ -538,8 +540,8 @@ fn explain_pods(
     }
 }
 
-/// Orders as many pods as are lost, because the replicas include those. At most as many as are needed: if the new pods
-/// crash as well, more of them do not help.
+/// Orders one more pod for each lost one, because the replicas include the lost ones. It orders at most as many as are
+/// needed: if the new pods crash as well, more of them do not help.
 fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec<Step>) {
     if fleet_snapshot.lost > 0 && Rule::Lost.applies() {
         plan.pods = plan.pods.saturating_add(fleet_snapshot.lost.min(plan.pods));

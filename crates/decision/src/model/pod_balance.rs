@@ -1,7 +1,7 @@
 //! Finds pods that differ from the others: slow or hung ones, and ones that get hardly any requests.
 //!
 //! More pods help neither. A slow pod keeps the requests that wait in it, and connections that stay with some pods send
-//! nothing to new ones. So the figures of the fleet leave slow pods out, and the conditions name them.
+//! nothing to new ones. The figures of the fleet therefore leave slow pods out, and the conditions name them.
 
 use std::sync::Arc;
 
@@ -11,32 +11,33 @@ use super::replacement::ReplacementPhase;
 use super::rules::Rule;
 use crate::numbers::{single, whole};
 
-/// A pod is slow if its requests take this multiple of the pods' median. Not more than a third of the pods are, or one
+/// A pod is slow if its requests take this multiple of the pods' median. At most a third of the pods are slow, or one
 /// of two: otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the
 /// median, must count unless it is replaced: with random balancing it gets its share of the requests.
 const SLOW_FACTOR: f64 = 8.0;
 
-/// A pod at this multiple of the median is slow if it is replaced, and named in any case. Once it is, it stays so down
-/// to the lower multiple: the mean of a hundred requests varies by a tenth.
+/// A pod at this multiple of the median is slow if it is replaced, and named in any case. It stays slow or named until
+/// it falls below the lower multiple: the mean of a hundred requests varies by a tenth.
 const NAMED_FACTOR: f64 = 3.0;
 const STILL_NAMED_FACTOR: f64 = 2.5;
 
-/// A pod's time per request averages this many requests and these seconds of all its workers. Half of that is enough:
-/// among equal pods with exponential service times, one of a million looks slow by chance.
+/// A pod's time per request averages this many requests, and at least these seconds of all its workers. Half of that is
+/// enough: among equal pods with exponential service times, one of a million looks slow by chance.
 const WORK_REQUESTS: f64 = 80.0;
 const WORK_SECONDS: f64 = 3.0;
 
-/// A pod that gets less than this share of the mean arrival rate is idle, in these seconds since it started or before.
+/// A pod that gets less than this share of the mean arrival rate is idle. The rate is measured over its last
+/// `MAX_ARRIVAL_SECONDS`, or since it started, for at least `MIN_ARRIVAL_SECONDS`.
 const IDLE_SHARE: f32 = 0.25;
 const MIN_ARRIVAL_SECONDS: f32 = 60.0;
 const MAX_ARRIVAL_SECONDS: f32 = 300.0;
 
-/// The requests that an idle pod should have got by then.
+/// A pod is idle only if at least this many requests would have arrived at the mean rate.
 const MIN_ARRIVALS: f32 = 20.0;
 
 /// A pod is overloaded by connections that stay with it if it gets more requests than it can serve, and both its
-/// arrival rate and its waiting requests are at least this multiple of the mean. The busiest of 200 equal pods exceeds
-/// the mean by less than these standard deviations.
+/// arrival rate and its waiting requests are at least this multiple of the mean. By chance, the busiest of 200 equal
+/// pods exceeds the mean by fewer standard deviations than this.
 const OVERLOADED_SHARE: f32 = 1.5;
 const OVERLOADED_DEVIATIONS: f32 = 5.0;
 
@@ -108,8 +109,8 @@ pub(crate) struct SlowestPod {
 }
 
 impl SlowestPod {
-    /// Replaces `slowest` with this pod if that is faster.
-    pub(crate) fn replace_faster(
+    /// Keeps the slower of `slowest` and this pod.
+    pub(crate) fn keep_slower(
         slowest: &mut Option<Self>,
         pod: &Arc<str>,
         seconds: f32,
@@ -127,8 +128,8 @@ impl SlowestPod {
         }
     }
 
-    /// Returns it with its time as a multiple of `usual` seconds; `counts` is whether the figures of the fleet contain
-    /// it.
+    /// Returns the pod with its time as a multiple of `usual` seconds. `counts` is whether the figures of the fleet
+    /// contain it.
     fn named(&self, usual: f64, counts: bool) -> SlowPod {
         SlowPod {
             pod: Arc::clone(&self.pod),
@@ -158,7 +159,7 @@ pub(crate) fn named(
     } else {
         NAMED_FACTOR
     };
-    // The mean is at most this if half of the pods are slow, which saves the median of thousands of pods.
+    // A cheap bound that avoids computing the median: the mean is at most this if half of the pods are slow.
     if f64::from(slowest.seconds) < mean * 2.0 * times / (1.0 + times) || !Rule::SlowPods.applies()
     {
         return none;
@@ -210,7 +211,7 @@ struct BusiestPod {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SlowPod {
     pub(crate) pod: Arc<str>,
-    /// The time of its requests over that of the other pods'; infinite if it completes none.
+    /// The time of its requests divided by that of the other pods; infinite if it completes none.
     pub(crate) factor: f64,
     /// The requests that wait in it.
     pub(crate) waiting: u32,
@@ -262,7 +263,7 @@ impl PodBalance {
         self.times.extend(time);
         if let Some(time) = time.filter(|_| is_slow) {
             self.slow += 1;
-            SlowestPod::replace_faster(&mut self.slowest, pod, time, waiting);
+            SlowestPod::keep_slower(&mut self.slowest, pod, time, waiting);
             return;
         }
         if work.seconds < MIN_ARRIVAL_SECONDS {
@@ -360,8 +361,7 @@ impl PodBalance {
             f64::from(busiest.rate) >= served
                 && f64::from(busiest.waiting) >= f64::from(OVERLOADED_SHARE) * waiting.max(1.0)
         })?;
-        // After a burst, the pods that were there during it work off its requests. Pods that started later received
-        // fewer.
+        // After a burst, the pods that ran during it work off its requests. Pods that started later received fewer.
         let ages = SAME_AGE.map(|times| times * busiest.seconds);
         let alike = self
             .rates

@@ -13,7 +13,7 @@ use super::second_buckets::Delta;
 use super::warm_up::WarmUp;
 use crate::numbers::single;
 
-/// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
+/// A pod that has not completed its first requests counts as starting for this long, in seconds, and is not slow.
 const STARTING_SECONDS: f64 = 60.0;
 
 /// A pod without a reading for longer than this, and for longer than a reading is fresh, may have been frozen. The
@@ -23,18 +23,18 @@ const FROZEN_AFTER: Duration = Duration::from_secs(5);
 
 /// A pod hung if all its workers completed nothing for this multiple of the service time, and for at least as long as
 /// a frozen pod. One of six that resumed after three minutes raised the service time from 0.09 s to 1.5 s, and the
-/// replicas from 6 to 146. Of the work of long-tailed requests (coefficient of variation 2), 2% is in longer ones.
+/// replicas from 6 to 146. With long-tailed requests (coefficient of variation 2), 2% of the work is in longer ones.
 const HUNG_SERVICES: f64 = 30.0;
 
-/// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this
-/// number. The last request before the queue drained and the first one after it distort the throughput of shorter
-/// queues.
+/// A pod may be saturated if the requests that wait in it are at least this multiple of those that it processes in
+/// parallel, and at least this number. The last request before the queue drained and the first one after it distort
+/// the throughput of shorter queues.
 const SATURATED_FACTOR: f64 = 2.0;
 const MIN_SATURATED_WAITING: f64 = 8.0;
 
 /// The waits are known although requests wait if this multiple of them has completed since the queue was last empty.
-/// The queue of 100 of a model of 5 ms was full for half an hour; waiting for an empty one, a fleet whose requests were
-/// mostly gRPC kept its only pod and rejected nine of ten.
+/// The queue of 100 of a model of 5 ms was full for half an hour. A fleet whose requests were mostly gRPC waited for it
+/// to become empty, kept its only pod, and rejected nine of ten requests.
 const KNOWN_WAIT_FACTOR: f64 = 10.0;
 
 /// The counters of a server without requests.
@@ -70,14 +70,14 @@ pub(crate) struct PodHistory {
     since_empty: Timed,
     /// Waiting and in-flight requests; 0 if unknown.
     pub(crate) in_system: f32,
-    /// What its last reading contains of the model, so that a decision does not search the readings of all pods.
+    /// What its last reading contains about the model, so that a decision does not search the readings of all pods.
     pub(crate) reported: Option<Reported>,
 }
 
 visit!(PodHistory: last, is_restart, bucket, warm_up, own_completed, own_service, stalled, work, saturated, saturated_at,
     since_empty, in_system, reported);
 
-/// What a reading contains of one model, in the form that a decision sums up. Times are in seconds.
+/// What a reading contains about one model, in the form that a decision sums up. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reported {
     pub(crate) wait: Option<f64>,
@@ -191,8 +191,8 @@ impl PodHistory {
         let elapsed = taken.since(from);
         let was_frozen = elapsed > fresh_for.max(FROZEN_AFTER);
         // TorchServe counts no completed requests, and the sidecar's estimate may follow seconds after their times.
-        // Times without a request made those of a second look three times as long: a new aggregator ordered up to
-        // 19 times the pods that a model of a second needed.
+        // Times without a completed request made requests of 1 s look three times as long: a new aggregator ordered up
+        // to 19 times the pods that the model needed.
         let is_uncounted = before.completed.is_some() && before.completed == now.completed;
         if is_uncounted && !was_frozen && !has_restarted(&before, &now) {
             (now.total_wait, now.total_sojourn) = (before.total_wait, before.total_sojourn);

@@ -1,8 +1,8 @@
 //! The arrival rates of the last week, for loads that recur.
 //!
-//! Pods that take a while to start are ready for a rise only if they are ordered before it can be seen. The rate a day
-//! ago, or one of the other [`PERIODS`], says when. Each period is replayed against what really arrives, with the
-//! prices of the hold ([`super::hold_backtest`]): the pods that it would have kept in addition, and the violation
+//! Pods that take a while to start are ready for a rise only if they are ordered before it can be seen. The rate one
+//! day ago, or one of the other [`PERIODS`] ago, predicts it. Each period is replayed against what really arrives, with
+//! the prices of the hold ([`super::hold_backtest`]): the pods that it would have kept in addition, and the violation
 //! seconds that those would have avoided. A period counts only while it has saved clearly more than it has cost.
 
 use crate::checkpoint::{ModelCheckpoint, PeriodSaving, RateSeries};
@@ -12,7 +12,7 @@ use crate::snapshot::{Snapshot, Visit, visit};
 use super::hold_backtest::{INTERVAL, ReplayResult, seconds};
 use crate::numbers::{single, whole};
 
-/// The periods in seconds: those of scheduled jobs, and those of people.
+/// The periods in seconds: those of scheduled jobs, then those of human activity.
 const PERIODS: [u64; COUNT] = [900, 1800, 3600, DAY, 7 * DAY];
 const COUNT: usize = 5;
 const DAY: u64 = 86_400;
@@ -24,11 +24,12 @@ const LONG_BUCKET: u64 = 600;
 /// The time constant of savings, in periods.
 const SAVING_TIME_CONSTANT: f64 = 2.0;
 
-/// The savings from which on a period counts, in seconds of the whole fleet. With 0, chance savings cost 1.6% more
-/// pod-hours over 40 random loads and 1.3% more of the changes were taken back; 3000 saves no less where loads recur.
+/// A period counts once it has saved more than this, in seconds of the whole fleet. With 0, chance savings cost 1.6%
+/// more pod-hours over 40 random loads and 1.3% more of the changes were taken back; 3000 saves no less where loads
+/// recur.
 const MIN_SAVING: f64 = 1000.0;
 
-/// The lowest savings: what one incident costs must not outweigh weeks of savings.
+/// The lowest savings: the cost of one incident must not outweigh weeks of savings.
 const SAVING_FLOOR: f64 = -10.0 * MIN_SAVING;
 
 /// The highest savings that a checkpoint may contain: more than a fleet can save in two weeks.
@@ -49,7 +50,8 @@ pub(crate) struct Profile {
     savings: [f64; COUNT],
     /// The index of the period that counts, chosen once per bucket.
     proven: Option<usize>,
-    /// The most pods that it has asked for in a short bucket, in the one before, and that bucket.
+    /// The most pods that it has asked for in the current short bucket and in the previous one, and the number of the
+    /// current one.
     floor: u32,
     floor_before: u32,
     floor_of: u64,
@@ -84,7 +86,7 @@ visit!(Rates: rates, newest; ..);
 pub(crate) struct Expected {
     /// The period, in seconds.
     pub(crate) period: u64,
-    /// The rate at this time; 0 if it is unknown, which then proves nothing.
+    /// The rate at this time; 0 if it is unknown, so that it proves nothing.
     pub(crate) now: f64,
     /// The highest rate from now until a pod that is ordered now is ready.
     pub(crate) ahead: f64,
@@ -122,7 +124,7 @@ impl Profile {
     }
 
     fn choose_period(&mut self) {
-        // A longer period has had more time to save: what it saves per second counts.
+        // A longer period has had more time to save, so the saving per second counts.
         let per_second = |period: usize| self.savings[period] / seconds(PERIODS[period]);
         self.proven = (0..COUNT)
             .filter(|period| self.savings[*period] > MIN_SAVING)
@@ -147,14 +149,14 @@ impl Profile {
             .collect()
     }
 
-    /// Adds the rates and savings of a checkpoint. A period counts as far as it had proven itself: time in which
-    /// nothing was recorded neither proves nor refutes it.
+    /// Adds the rates and savings of a checkpoint. A period keeps the savings that it had: time without records neither
+    /// proves nor refutes it.
     pub(crate) fn restore(&mut self, second: u64, checkpoint: &ModelCheckpoint) {
         for series in &checkpoint.rates {
             match series.bucket_seconds {
                 SHORT_BUCKET => self.hour.restore(second, series),
                 LONG_BUCKET => self.week.restore(second, series),
-                // Of another release.
+                // From another release.
                 _ => {}
             }
         }
@@ -190,8 +192,8 @@ impl Profile {
             };
             let found = rates.of(second / rates.bucket).unwrap_or(0.0);
             let more = (pods(expected.ahead) - replayed.kept).max(0.0);
-            // Only the pods that this load needs have avoided a violation by recurrence. Any further pods would have
-            // avoided those of chance: 30 min after a fall to a seventh, 6 replicas became 46.
+            // Only the pods that a recurring load needs avoid violations by prediction. Further pods would avoid
+            // violations that happen by chance: 30 min after a fall to a seventh, 6 replicas became 46.
             let serving = replayed.serving.max(pods(expected.now.min(found)));
             let avoided = replayed.violations(replayed.serving) - replayed.violations(serving);
             let saving = &mut self.savings[index];
@@ -207,8 +209,8 @@ impl Profile {
         self.rates(period).expected(second, delay, period)
     }
 
-    /// Returns the pods to keep for rates that are expected: the most of the last half a minute to a minute, because
-    /// the need varies. `pods` returns the pods for them, given the pods that are kept now.
+    /// Returns the pods to keep for expected rates: the highest number of the last 30 to 60 seconds, because the need
+    /// varies. `pods` returns the pods for these rates, given the pods that are kept now.
     pub(crate) fn floor(&mut self, second: u64, pods: impl FnOnce(u32) -> u32) -> u32 {
         let pods = pods(self.floor.max(self.floor_before));
         let bucket = second / SHORT_BUCKET;
@@ -231,7 +233,7 @@ impl Profile {
 }
 
 impl Rates {
-    /// Keeps the longest period, the current bucket, and the one before a period that is not a multiple of a bucket.
+    /// Has room for the longest period, the current bucket, and one more if the period is not a multiple of a bucket.
     fn new(bucket: u64, longest: u64) -> Self {
         let kept = usize::try_from(longest / bucket + 2).unwrap_or(2);
         Self {
@@ -314,7 +316,7 @@ impl Rates {
 mod tests {
     use super::*;
 
-    /// Lets seconds pass with five pods, each of which serves 1/s, and evaluates like the planner.
+    /// Simulates seconds with five pods that serve 1/s each, and evaluates like the planner.
     fn pass(profile: &mut Profile, seconds: std::ops::Range<u64>, rate: impl Fn(u64) -> f64) {
         let pods = |rate: f64| rate.max(1.0);
         let price = ViolationPrice::default();

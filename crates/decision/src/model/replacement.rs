@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// The replacement of slow pods, one at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replacement {
-    /// When there was a slow pod first and last.
+    /// When a slow pod was first and last observed.
     first: Moment,
     last: Option<Moment>,
     /// The pods that have been replaced since.
@@ -107,7 +107,7 @@ impl Replacement {
             // A pod has been deleted.
             self.stop();
         }
-        // While the fleet shrinks, a pod that is there already replaces the slow one.
+        // While the fleet shrinks, an existing pod replaces the slow one.
         let wanted = planned.min(current) + 1;
         if self.replaced >= (ready / 3).max(1) || wanted > max {
             self.phase = None;
@@ -129,7 +129,7 @@ impl Replacement {
         }
     }
 
-    /// There is no slow pod any more, or one has been deleted.
+    /// Ends the replacement: no pod is slow, or a slow one has been deleted.
     fn stop(&mut self) {
         self.replaced += u32::from(self.ready_replicas().is_some());
         self.phase = None;
@@ -137,9 +137,8 @@ impl Replacement {
 }
 
 impl ModelState {
-    /// Returns whether slow pods are replaced, which takes times that can be compared: a pod with full batches takes
-    /// longer per request than one with smaller ones, and the time of requests that the server does not time is known
-    /// less well.
+    /// Returns whether slow pods are replaced. That requires times that can be compared: a pod with full batches takes
+    /// longer per request than one with smaller ones, and the times of untimed requests are less accurate.
     pub(super) fn can_replace_slow(
         &self,
         situation: &Situation<'_>,
@@ -152,8 +151,8 @@ impl ModelState {
             && self.replacement.is_possible(situation.now, situation.delay)
     }
 
-    /// Orders the pods that do the work of slow ones; `is_replaced` is whether slow pods are replaced. Only what lasts
-    /// counts: a pod at the limit would otherwise order and release a pod with each decision.
+    /// Orders the pods that do the work of slow ones; `is_replaced` is whether slow pods are replaced. Only a pod that
+    /// has been slow for a while counts: one at the limit would otherwise order and release a pod with each decision.
     pub(super) fn replace_slow(
         &mut self,
         situation: &Situation<'_>,

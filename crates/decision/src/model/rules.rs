@@ -36,7 +36,7 @@ rules! {
     FullLoad "full-load",
     /// Until a pod was saturated, batches are filled in steps.
     BatchFill "batch-fill",
-    /// With batching, a request waits for the batch before it.
+    /// With batching, a request waits for the previous batch.
     BatchWait "batch-wait",
     /// Pods that are much slower than the others do not count.
     SlowPods "slow-pods",
@@ -101,7 +101,7 @@ mod left_out {
 
     use super::Rule;
 
-    /// The index of the rule that is left out. One for the whole process, so that no state has to carry it.
+    /// The index of the rule that is left out, for the whole process, so that no state has to carry it.
     static LEFT_OUT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
     impl Rule {

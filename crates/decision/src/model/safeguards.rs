@@ -39,8 +39,8 @@ impl ModelState {
     ) {
         keep_while_waiting(situation, fleet_snapshot, capacity, symptoms, plan, steps);
         let current = situation.current;
-        // If as many pods serve as are wanted, the overdue ones belong to a rollout, and more replicas add pods of the
-        // old version as well.
+        // If enough pods serve, the overdue ones belong to a rollout, and more replicas would also add pods of the old
+        // version.
         let overdue = fleet_snapshot
             .overdue
             .min(current.saturating_sub(fleet_snapshot.ready));

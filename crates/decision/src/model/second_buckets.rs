@@ -199,7 +199,7 @@ impl SecondBuckets {
                 ..Second::default()
             };
             let old = std::mem::replace(&mut self.seconds[index(number)], fresh);
-            // The newest second before, or one of those before it.
+            // The old entry is that of the second `newest - age`.
             let age = (self.newest + KEPT_SECONDS as u64 - number % KEPT_SECONDS as u64)
                 % KEPT_SECONDS as u64;
             if age <= self.newest {
@@ -361,8 +361,8 @@ impl Delta {
 
 /// Returns the second for the counts of a short interval.
 ///
-/// It is that of the interval's middle. If a pod pushes slightly early or late near the edge of a second, its counts
-/// must not go into one second twice and leave the next one empty.
+/// This is the second of the interval's middle. If a pod pushes slightly early or late near the edge of a second, its
+/// counts must not go into one second twice and leave the next one empty.
 fn next_bucket(last: u64, from: Moment, length: Duration) -> u64 {
     let middle = from.since_origin() + length / 2;
     let second = middle.as_secs();

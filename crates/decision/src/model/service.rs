@@ -31,9 +31,9 @@ const VARIATION_MEMORY: f64 = 120.0;
 /// The groups of completed requests that a variability needs.
 const MIN_GROUPS: f64 = 50.0;
 
-/// The timed share of requests is that of this many waits of a service time. They do not decay: in a fleet of the right
-/// size hardly any request waits for minutes, and then a single one decided about the share, and ordered four times the
-/// need.
+/// The timed share of requests is averaged over waits that add up to this many service times. They do not decay: in a
+/// fleet of the right size hardly any request waits for minutes, and then a single one determined the share, and four
+/// times the need was ordered.
 const TIMED_WAITS: f64 = 1000.0;
 
 /// The time in workers is averaged over this many completed requests, and over this many seconds.
@@ -47,9 +47,9 @@ const TIMED_ABOVE: f64 = 0.95;
 /// Below this share the timed requests say nothing about the others.
 const MIN_TIMED_SHARE: f64 = 0.2;
 
-/// The service time rises to at most this multiple at once, and by as much again in each start delay. If one of few
-/// pods becomes slow, its requests are most of those that count until others are ready: one that took 33 times as long
-/// ordered 159 pods, where three are needed.
+/// The service time rises to at most this multiple at once, and by the same factor in each further start delay. If one
+/// of few pods becomes slow, most of the requests that count are its own until others are ready: because of one that
+/// took 33 times as long, 159 pods were ordered where three are needed.
 const MAX_RISE: f64 = 3.0;
 
 /// The shortest time for such a rise, in seconds.
@@ -63,7 +63,7 @@ const STUCK_FACTOR: f64 = 10.0;
 pub(crate) struct Service {
     /// The service time in seconds; 0 if unknown.
     seconds: f64,
-    /// What it may rise from, in seconds: it follows the service time down at once, and up slowly.
+    /// The base of a rise, in seconds. It follows the service time down at once, and up slowly.
     base: f32,
     /// Squared coefficient of variation of service times.
     variation: f64,
@@ -77,7 +77,7 @@ pub(crate) struct Service {
     saturated_busy: f64,
     /// How much of the requests' time the server timed.
     timed: Timed,
-    /// Whether it timed too little.
+    /// Whether the server times too few requests.
     untimed: bool,
 }
 
@@ -131,7 +131,7 @@ impl Service {
         self.saturated_busy *= kept;
     }
 
-    /// Forgets what saturated pods did.
+    /// Forgets the throughput of saturated pods.
     pub(crate) fn forget_saturated(&mut self) {
         (self.saturated_completed, self.saturated_busy) = (0.0, 0.0);
     }
@@ -175,8 +175,8 @@ impl Service {
     /// Returns the service time in seconds of all requests, if the server times only a share of them; `gauge` is the
     /// server's own measurement of a batch.
     ///
-    /// If it times too few, the time of busy workers counts, by Little's law. A sidecar underestimates that while no
-    /// request waits.
+    /// If it times too few, the time of busy workers counts, by Little's law. A sidecar underestimates that time while
+    /// no request waits.
     pub(crate) fn of_all(&self, gauge: Option<f64>) -> Option<f64> {
         let share = self.timed_share();
         if share >= MIN_TIMED_SHARE {
@@ -253,8 +253,8 @@ impl Service {
             return;
         }
         for window in CHANGE_WINDOWS.map(|seconds| second_buckets.window(seconds)) {
-            // While no request waits, the sidecar counts only the timed ones of those in workers. Each queue that fills
-            // then looks as if nothing completed for seconds, and the service time jumped to eight times.
+            // While no request waits, the sidecar counts only the timed requests among those in workers. When a queue
+            // fills then, nothing seems to complete for seconds, and the service time jumped to eight times.
             if self.untimed
                 || window.completed < CHANGE_MIN_COMPLETED
                 || !Rule::ServiceChange.applies()
@@ -274,8 +274,8 @@ impl Service {
     /// Returns whether the mean of a window is longer only because the load has fallen, before the window or in it: the
     /// requests that are left are the long ones. More requests have then completed than arrived, which cannot last.
     ///
-    /// Without this, a fall to a seventh took 36 replicas to 67, and 38 to 54 at a service time of two minutes. That
-    /// the short requests complete first after a rise made no difference in any set of scenarios.
+    /// Without this, a fall to a seventh took 36 replicas to 67, and 38 to 54 at a service time of two minutes. The
+    /// opposite bias after a rise, when the short requests complete first, made no difference in any set of scenarios.
     fn is_biased(&self, window: &Window, second_buckets: &SecondBuckets) -> bool {
         if self.seconds <= 0.0 || mean(window) <= self.seconds {
             return false;
@@ -292,7 +292,7 @@ impl Service {
 
     /// Returns the squared coefficient of variation of service times; 1 while unknown.
     ///
-    /// If only a share of the requests is timed, chance decides how many of a group are, which adds to the spread.
+    /// If only a share of the requests is timed, the timed part of a group varies by chance, which adds to the spread.
     pub(crate) fn variation(&self) -> f64 {
         let share = self.timed_share();
         if share < MIN_TIMED_SHARE || !Rule::Variation.applies() {

@@ -47,7 +47,7 @@ pub(crate) struct ModelState {
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
     pub(super) started: Option<(u64, u32)>,
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
-    /// of workers is unknown. With batching, the highest number of requests in process per pod.
+    /// of workers is unknown. With batching, the highest number of in-flight requests per pod.
     pub(super) busy_workers: f64,
     /// What pods with workers reported last.
     pub(super) last_workers: Workers,
@@ -74,8 +74,7 @@ visit!(ModelState: name, reported_at, second_buckets, service, restored_service,
     hold_backtest, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck, slow_above,
     named_above, slow_since, replacement, late_since; ..);
 
-/// Means over the pods that report workers; 0 if unknown. The batch size is that since which it has not changed by more
-/// than a quarter.
+/// Means over the pods that report workers; 0 if unknown. The batch size changes only by more than a quarter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Workers {
     pub(super) workers: f32,
@@ -138,8 +137,8 @@ impl ModelState {
         let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
             let slots = f64::from(history.queue().map_or(1, |queue| queue.slots()));
-            // Each worker may complete a request at any time, however long it takes. Without this, a service time of
-            // more than 200 s never changed again.
+            // Each worker may complete a request at any time, even if requests take long. Without this, a service time
+            // of more than 200 s never changed again.
             let max = slots * (1.0 + PLAUSIBLE_FACTOR / service * (elapsed + 1.0));
             if delta.arrivals > max + PLAUSIBLE_QUEUED || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();

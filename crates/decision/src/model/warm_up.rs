@@ -24,7 +24,7 @@ pub(super) struct WarmUp {
     since: Option<Moment>,
     pub(super) completed: u64,
     has_ended: bool,
-    /// Until then, the newest requests and the sum of their times in seconds.
+    /// Until the warm-up has ended, the newest requests and the sum of their times in seconds.
     newest_completed: f32,
     newest_served: f32,
 }
