@@ -9,7 +9,7 @@ use pushscale_protocol::Basis;
 /// they are ignored for this long.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Arrivals without a completion, for example of a client that disconnected, are ignored after this long.
+/// Arrivals without a completion, for example because a client disconnected, are ignored after this long.
 const ARRIVALS_EXPIRE_AFTER: Duration = Duration::from_secs(60);
 
 /// The error of the number of completed requests, as a share of those that have arrived.
@@ -24,7 +24,7 @@ pub(super) struct CompletedWait {
     /// Requests that have arrived and not completed, and those that arrived since the queue was last empty.
     incomplete: f64,
     arrived: f64,
-    /// Whether requests have completed whose number is unknown.
+    /// Whether an unknown number of requests has completed.
     is_unknown: bool,
     last_arrival: Option<Duration>,
 }
@@ -60,8 +60,8 @@ impl CompletedWait {
         }
         let in_workers = deltas.in_workers();
         if deltas.sojourn > 0.0 && deltas.wait < in_workers {
-            // They waited for less than one service: the queue was empty when they arrived, and only requests of this
-            // scrape can be left.
+            // They waited for less than one service time: the queue was empty when they arrived, and only requests of
+            // this scrape can be incomplete.
             (self.incomplete, self.arrived) = (0.0, 0.0);
         }
         self.incomplete += deltas.admitted;

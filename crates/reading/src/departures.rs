@@ -1,8 +1,8 @@
 //! Derives the number of completed requests, which TorchServe does not count: the arrivals that were not rejected and
 //! are neither waiting nor in flight.
 //!
-//! The requests in flight follow from those that leave the queue and from the responses, within what the workers can
-//! process. gRPC has no responses that are counted; Little's law then gives about how many are in flight.
+//! The number of in-flight requests follows from those that leave the queue and from the responses, and never exceeds
+//! what the workers can process. gRPC responses are not counted; Little's law then estimates the in-flight requests.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ const BUSY_WINDOW: f64 = 3.0;
 /// The responses are compared with the requests that left the queue over this many service times.
 const COMPARED_SERVICES: f64 = 40.0;
 
-/// The requests in flight are corrected by Little's law over as many service times as one has seconds, from 1 to this.
-/// With a faster correction, a fleet with services of five minutes took 40% more pods, because the times of completed
-/// requests show a change of the load a service time later. With a slower one, the errors of single responses would add
-/// up to more than the few requests that short services keep in flight.
+/// Little's law corrects the number of in-flight requests. The correction takes as many service times as the service
+/// time has seconds, from 1 to this. With a faster correction, a fleet with a service time of five minutes took 40%
+/// more pods, because the times of completed requests show a change of the load one service time later. With a slower
+/// one, the errors of single responses would add up to more than the few in-flight requests of a short service time.
 const CORRECTED_SERVICES: f64 = 60.0;
 
 /// Counts completed and rejected requests of one model.
@@ -35,7 +35,7 @@ pub(super) struct Departures {
     in_flight: Option<f64>,
     /// Waiting requests at the last scrape.
     pending: f64,
-    /// The mean number of busy workers by the times of completed requests.
+    /// The mean number of busy workers, from the times of completed requests.
     busy: f64,
     /// The mean arrivals per second, without rejected requests.
     rate: f64,
@@ -56,7 +56,7 @@ pub(super) struct Increment {
     pub(super) responses: Option<f64>,
     /// The times of completed requests.
     pub(super) times: CounterDeltas,
-    /// Whether the server has ever timed a request of the model. It times none of gRPC.
+    /// Whether the server has ever timed a request of the model. It times no gRPC requests.
     pub(super) has_timed: bool,
 }
 
@@ -80,8 +80,8 @@ impl Departures {
 
     /// Processes the next scrape, with the queue and the service time of a batch, in seconds.
     ///
-    /// A failed request is counted at its response, which may be long after the scrape that counted its arrival. So the
-    /// difference is of the totals, not of each scrape.
+    /// A failed request is counted at its response, which may be long after the scrape that counted its arrival. The
+    /// difference is therefore taken between the totals, not for each scrape.
     pub(super) fn observe(
         &mut self,
         at: Duration,
@@ -131,12 +131,12 @@ impl Departures {
         self.completed = self.completed.max(completed);
     }
 
-    /// Returns by how much the requests in workers have changed in these seconds: those that left the queue, less
-    /// those that completed. `surplus` is how many more of them Little's law expects.
+    /// Returns by how much the requests in workers have changed in these seconds: those that left the queue minus those
+    /// that completed. `surplus` is the number by which Little's law expects more of them.
     ///
     /// The workers cannot process more than their slots. If the requests that left the queue exceed the responses by
-    /// more, some complete without a response that is counted (gRPC); if there are more responses, some are not those
-    /// of requests. The correction by Little's law then takes two service times.
+    /// more than that, some complete without a counted response (gRPC); if there are more responses, some do not belong
+    /// to requests. The correction by Little's law then takes two service times.
     fn change(
         &mut self,
         increment: &Increment,
@@ -170,12 +170,12 @@ impl Departures {
         increment.accepted() - (queue.pending - self.pending)
     }
 
-    /// Returns the number of requests that workers are expected to process: work per second. If most of it is not
-    /// timed, as with gRPC, it is the arrivals times the service time.
+    /// Returns the number of requests that workers are expected to process: the work per second. If most of it is not
+    /// timed, as with gRPC, this is the arrival rate times the service time.
     fn by_littles_law(&self, queue: &Queue, service: f64) -> f64 {
         let work = self.rate * service;
         // While requests wait, every worker is busy, but its batch may have begun with fewer requests than wait now.
-        // Counting it as full made the requests of few pods seem to take twice as long.
+        // Counting it as full made the requests of small fleets seem to take twice as long.
         if queue.pending >= queue.batch_size {
             queue.slots()
         } else if queue.pending > 0.0 {
@@ -229,8 +229,8 @@ mod tests {
             server
         }
 
-        /// The next second, in which so many requests arrive, complete, and have a response. Returns the requests in
-        /// workers and the completed ones.
+        /// Simulates one second with these arrivals, completions and responses. Returns the requests in workers and
+        /// the completed ones.
         fn next(&mut self, arrived: f64, completed: f64, responses: f64) -> (f64, f64) {
             self.second += 1;
             let queue = Queue {
@@ -272,7 +272,7 @@ mod tests {
         assert!(completed > 3.9, "{completed}");
     }
 
-    /// A request that fails with a 4xx status has no response that is counted.
+    /// The response to a request that fails with a 4xx status is not counted.
     #[test]
     fn a_request_without_a_response_is_not_in_flight_for_ever() {
         let mut server = Server::after_one_request();
@@ -284,7 +284,7 @@ mod tests {
         assert!(completed > 1.9, "{completed}");
     }
 
-    /// Half of the requests have no response that is counted, as with gRPC.
+    /// The responses to half of the requests are not counted, as with gRPC.
     #[test]
     fn requests_that_never_have_responses_complete_as_they_leave_the_queue() {
         let mut server = Server::default();

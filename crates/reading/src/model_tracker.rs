@@ -27,7 +27,7 @@ pub struct ModelTracker {
     progress_mark: Option<ProgressMark>,
     stalled: bool,
     was_ready: bool,
-    /// Kept while the management port does not respond: the gauge shows the same steps.
+    /// Kept while the management port does not respond, because the gauge still shows steps.
     continuous_batching: bool,
 }
 
@@ -89,7 +89,7 @@ pub struct Estimate {
     pub in_flight: Option<f64>,
     /// Whether its workers were ready at some time, or their state is unknown.
     pub warm: bool,
-    /// Whether it used continuous batching when its queue was last known: then the service time is that of a step.
+    /// Whether it used continuous batching when its queue was last known. The service time is then that of a step.
     pub continuous_batching: bool,
 }
 

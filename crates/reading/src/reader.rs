@@ -85,8 +85,8 @@ impl Reader {
         if restarted {
             self.trackers.clear();
         }
-        // A model that is not on the previous page of this process has all its counts from the time after that page,
-        // unless that page had no room for it.
+        // A model that was missing on the previous page of this process has counted only since then, unless that page
+        // had no room for it.
         let was_full = self.last.as_ref().is_some_and(Page::is_full);
         let from_start = restarted || (self.last_was_valid && !was_full);
         let failed = self.failed_since(page, restarted);

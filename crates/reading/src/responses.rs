@@ -5,14 +5,14 @@ use std::time::Duration;
 /// Window, in seconds, of the mean rate of responses to probes. A kubelet probes every ten seconds by default.
 const PROBE_WINDOW_SECONDS: f64 = 60.0;
 
-/// Number of scrapes with completed requests over which their responses are averaged.
+/// The number of scrapes with completed requests over which their responses are averaged.
 const MEAN_SCRAPES: f64 = 60.0;
 
 /// The responses of one server, from scrape to scrape.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Responses {
     last: Option<Duration>,
-    /// Responses per second that no request of a model got, and the seconds of which it is the mean.
+    /// The mean number of responses per second to others than requests, and the seconds that it averages.
     probe_rate: f64,
     probe_seconds: f64,
     /// The mean number of responses after the first one, and the scrapes with completed requests that it averages.
@@ -21,12 +21,12 @@ pub struct Responses {
 }
 
 impl Responses {
-    /// Returns how many of the 2xx responses since the last scrape were those of completed requests. `has_completed` is
-    /// whether the counters of a model show one: without any, all the responses are others.
+    /// Returns how many of the 2xx responses since the last scrape belong to completed requests. `has_completed` is
+    /// whether the counters of a model show one; without any, all responses are those to probes.
     ///
-    /// With one, the first response is that of a request, even if its status is not 2xx. The further ones are split by
-    /// their means. Subtracting the mean number of others each time would be off by a part of a probe each time, which
-    /// adds up to as many requests in flight as a pod has workers.
+    /// With one, the first response belongs to a request, even if its status is not 2xx. The other responses are split
+    /// by their means. Subtracting the mean number of probes each time would be wrong by a fraction of a probe each
+    /// time, and these errors would add up to one in-flight request per worker of a pod.
     pub fn count_request_responses(
         &mut self,
         at: Duration,

@@ -16,7 +16,7 @@ pub struct Scrape {
     /// The page of the metrics port, or the state of a port without one.
     pub metrics: Result<Page, PortState>,
     /// The queues by model from the management port, or the state of a port without them; `None` if it is not scraped.
-    /// A model without a queue was not described in this scrape; one that is not registered any more has an empty one.
+    /// A model without a queue was not described in this scrape; a model that is no longer registered has an empty one.
     pub management: Option<Result<BTreeMap<String, Queue>, PortState>>,
 }
 

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 /// of exponential times underestimates by 30%.
 const MEAN_OF: usize = 32;
 
-/// An observation counts in the mean as at most this multiple of the median. A scrape observes one request, so those of
-/// 8 s among hundreds of 100 ms would count too often.
+/// An observation counts in the mean as at most this multiple of the median. A scrape observes one request, so requests
+/// of 8 s among hundreds of 100 ms would count too often.
 const MAX_MEDIANS: f64 = 5.0;
 
 /// Number of observations whose median is used. The median of five follows a changed model within three batches and
@@ -60,7 +60,7 @@ impl ServiceTime {
         self.mean
     }
 
-    /// Returns the median of the last few, in seconds.
+    /// Returns the median of the newest [`MEDIAN_OF`], in seconds.
     pub(super) fn seconds(&self) -> Option<f64> {
         self.median
     }
