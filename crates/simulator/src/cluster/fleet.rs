@@ -142,7 +142,7 @@ impl Fleet {
         self.pods.retain(|pod| !cancelled.contains(&pod.id));
     }
 
-    /// Lets clients give up on the requests that have waited for longer than `timeout` seconds.
+    /// Marks the requests that have waited for longer than `timeout` seconds as abandoned by their clients.
     pub(super) fn time_out(&mut self, now: f64, timeout: f64) {
         for pod in &mut self.pods {
             pod.time_out(now, timeout, &mut self.lost);

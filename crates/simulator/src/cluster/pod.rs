@@ -180,7 +180,7 @@ impl Pod {
         }
     }
 
-    /// Lets workers take waiting requests. Only one worker at a time waits for its batch to fill.
+    /// Assigns waiting requests to workers. Only one worker at a time waits for its batch to fill.
     fn assign_batches(&mut self, now: f64) {
         if now >= self.stopped_until {
             let forming = |worker: &Worker| matches!(worker.activity, Activity::Forming(_));

@@ -13,7 +13,7 @@ use crate::quantity;
 pub const BASELINES: [(&str, &str); 4] = [
     (
         "hpa[:metric=latency,scrape=15,window=60,sync=15]",
-        "the HorizontalPodAutoscaler behind Prometheus, on the queue latency, or with the computed utilisation on requests or utilisation; seconds between scrapes, of the query's range, and between decisions",
+        "the HorizontalPodAutoscaler with Prometheus; metric: latency, requests or utilisation, the last two with the computed utilisation as their target; scrape, window, sync: scrape interval, query range and sync period in seconds",
     ),
     (
         "kpa[:delay=180,utilisation=computed]",

@@ -68,7 +68,7 @@ impl Draft {
         let text = match size {
             Ok(size) if size > MAX_FILE_BYTES => {
                 self.unread = true;
-                let problem = format!("it has {size} bytes: a scenario is a page of text");
+                let problem = format!("the file has {size} bytes, the limit is 1 MiB");
                 return self.errors.add(name, problem);
             }
             Ok(_) => fs::read_to_string(file),
