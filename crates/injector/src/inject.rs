@@ -60,7 +60,7 @@ pub enum Note {
     /// TorchServe's container already has a preStop hook that is not the drain.
     #[error(
         "the container {container} keeps its own preStop hook, so the pod stops without completing its requests: \
-         end the hook with GET http://localhost:{SIDECAR_PORT}{DRAIN_PATH}"
+         make GET http://localhost:{SIDECAR_PORT}{DRAIN_PATH} the last step of the hook"
     )]
     PreStopKept {
         /// The container's name.
