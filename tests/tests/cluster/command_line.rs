@@ -199,7 +199,7 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
     let early = pushscale(&namespace, &simulate);
     assert_eq!(early.status.code(), Some(2), "{early:?}");
     let early = String::from_utf8(early.stderr).unwrap();
-    assert!(early.contains("too little load is recorded yet"), "{early}");
+    assert!(early.contains("not enough load is recorded yet"), "{early}");
 
     let mut pods = namespace.run_pods(1).await;
     let path = "/debug/scalers/simulate-from/torchserve/load.csv";
@@ -224,7 +224,7 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
     );
     for expected in [
         "\nrecord: ",
-        "; the replicas of that time were 0.",
+        "; its replicas used 0.",
         "service 100ms, workers 1, pods 1",
         "\ndefaults: cv 1, queue 100, balancing random, start-delay 30s..120s\n",
         "\nsimulate-from/torchserve  ",

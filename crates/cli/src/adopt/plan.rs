@@ -47,7 +47,7 @@ pub(super) enum Step {
     },
     /// Store what the undo needs in the PushScaler.
     Store { scaler: String, record: Value },
-    /// Check that an aggregator would scale the PushScaler: its status may be of one that is gone.
+    /// Check that a leader knows the PushScaler: its status may come from an aggregator that has exited.
     CheckAggregator { scaler: String },
     /// Delete the HorizontalPodAutoscaler, unless it has changed, and wait until it is gone.
     DeleteHpa { uid: String, version: String },
@@ -181,7 +181,7 @@ pub(super) fn switch(
         Kind::Hpa => previous.as_ref() == Some(&record),
         Kind::ScaledObject => previous.is_some(),
     };
-    // Nothing scales once KEDA pauses, so a decision is not waited for any more.
+    // Nothing scales once KEDA pauses, so there is no decision to wait for.
     let is_paused = source.kind == Kind::ScaledObject && is_paused(object);
     if let Some(scaler) = scaler.filter(|_| !force && !is_paused) {
         check_ready(scaler)?;

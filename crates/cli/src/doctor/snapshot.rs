@@ -47,7 +47,7 @@ pub struct Snapshot {
     pub hpas: Vec<HorizontalPodAutoscaler>,
     /// KEDA's ScaledObjects.
     pub scaled_objects: Vec<Value>,
-    /// The APIService of the external metrics, whosever it is.
+    /// The APIService of the external metrics, whoever owns it.
     pub api_service: Option<Value>,
     /// The NetworkPolicies of the PushScalers' namespaces and the aggregator's.
     pub network_policies: Vec<NetworkPolicy>,

@@ -108,7 +108,7 @@ impl RecordOptions {
         let csv = String::from_utf8(page.to_vec()).map_err(|error| problem(error.to_string()))?;
         if csv.lines().count() < MIN_LINES {
             return Err(problem(
-                "too little load is recorded yet: it appears 30 s after the aggregator's start, and only with `algorithm: Model`".to_owned(),
+                "not enough load is recorded yet: the record begins 30 s after the aggregator's start, and needs `algorithm: Model`".to_owned(),
             ));
         }
         let record = Record {
@@ -155,7 +155,7 @@ impl Record {
         let start = self.trace.start.unwrap_or_default();
         let end = start + jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0));
         let mut notes = vec![format!(
-            "record: {start:.0} to {end:.0}; the replicas of that time were {:.2} pod-hours",
+            "record: {start:.0} to {end:.0}; its replicas used {:.2} pod-hours",
             self.figures.pod_hours
         )];
         let keys = self.keys();
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(
             record().notes(),
             [
-                "record: 2026-01-05T08:00:00Z to 2026-01-05T08:00:30Z; the replicas of that time were 0.02 pod-hours",
+                "record: 2026-01-05T08:00:00Z to 2026-01-05T08:00:30Z; its replicas used 0.02 pod-hours",
                 "measured: service 175ms, workers 8, pods 2, start-delay 42.5s",
             ]
         );
