@@ -1,7 +1,7 @@
-//! The PushScalerCheckpoint resource: what a PushScaler has learned, so that a restart does not cost it.
+//! The PushScalerCheckpoint resource: what a PushScaler has learned, so that it survives a restart.
 //!
-//! Anyone with the permission may write one, so nothing of it is trusted: [`PushScalerCheckpointSpec::decode`] fails
-//! for what it cannot read, and `decision` ignores values out of range.
+//! Anyone with the permission may write one, so none of it is trusted: [`PushScalerCheckpointSpec::decode`] fails if it
+//! cannot read a field, and `decision` ignores values out of range.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +37,7 @@ const MAX_SERIES_CHARS: usize = (Checkpoint::MAX_RATES * RATE_BYTES).div_ceil(3)
     plural = "pushscalercheckpoints",
     namespaced,
     derive = "PartialEq",
-    doc = "What the PushScaler of the same name has learned, so that a restart of the aggregators does not cost it.",
+    doc = "What the PushScaler of the same name has learned, so that it survives a restart of the aggregators.",
     printcolumn(
         name = "Target",
         type_ = "string",
@@ -103,7 +103,7 @@ pub struct LearnedModel {
     /// The service time in seconds, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_seconds: Option<f64>,
-    /// What expecting the load of each period again would have saved.
+    /// How much predicting the load of each period ago would have saved.
     #[serde(default)]
     #[schemars(length(max = Checkpoint::MAX_SERIES))]
     pub savings: Vec<LearnedSaving>,
@@ -113,7 +113,7 @@ pub struct LearnedModel {
     pub arrivals: Vec<ArrivalSeries>,
 }
 
-/// What expecting the load of one period ago would have saved.
+/// How much predicting the load of one period ago would have saved.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LearnedSaving {
