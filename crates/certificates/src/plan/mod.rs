@@ -80,7 +80,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Missing => "there was none",
+            Self::Missing => "it did not exist",
             Self::Invalid(problem) => return problem.fmt(f),
             Self::Expired => "the previous one expired",
             Self::RenewalDue => "two thirds of its lifetime had passed",

@@ -161,7 +161,7 @@ impl Store {
 fn the_first_pass_issues_everything_and_the_second_one_nothing() {
     let mut store = Store::empty();
     let (steps, until) = store.pass(start());
-    let none = "there was none";
+    let none = "it did not exist";
     assert_eq!(
         steps,
         [
@@ -306,7 +306,7 @@ fn a_deleted_ca_is_trusted_until_its_certificates_expire_and_replaced_after_the_
     assert_eq!(
         steps,
         [
-            "CA issued: there was none",
+            "CA issued: it did not exist",
             "Aggregator gets the bundle",
             "Injector gets the bundle"
         ]
