@@ -39,7 +39,7 @@ const WRITE_QUEUE: usize = 16;
 /// Time until a failed write is repeated.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Writes reports until the channel closes and what waits is written.
+/// Writes reports until the channel is closed and drained.
 ///
 /// Nothing is written while another aggregator leads, except the last checkpoints, which do not replace its own.
 pub(crate) async fn run(
@@ -102,7 +102,7 @@ trait NewestReport: Sized + Send {
     fn write(self, writer: &Writer) -> impl Future<Output = Option<Self>> + Send;
 }
 
-/// Writes the newest report of each scaler until the channel closes and what waits is written.
+/// Writes the newest report of each scaler until the channel is closed and drained.
 async fn write_newest<T: NewestReport>(
     mut reports: mpsc::Receiver<T>,
     writer: Writer,

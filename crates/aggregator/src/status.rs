@@ -92,8 +92,7 @@ impl StatusHistory {
         );
     }
 
-    /// Records a change by the previous leader, which exited before it stored a status with it, unless it did. What
-    /// decided is unknown.
+    /// Records a change by the previous leader, unless its status already contains it. The deciding metric is unknown.
     pub(crate) fn record_predecessors_change(&mut self, now: Timestamp, from: u32, to: u32) {
         let (from, to) = (int32(from), int32(to));
         if self.changes.first().is_some_and(|change| change.to == to) {

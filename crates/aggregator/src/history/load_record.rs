@@ -219,7 +219,7 @@ impl Figure {
         Self(u16::try_from(rounded).unwrap_or(u16::MAX))
     }
 
-    /// Parses a number; nothing is unknown.
+    /// Parses a number; an empty field is unknown.
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return Some(Self::UNKNOWN);
@@ -253,7 +253,7 @@ impl Count {
         })
     }
 
-    /// Parses a count; nothing is unknown.
+    /// Parses a count; an empty field is unknown.
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return Some(Self::UNKNOWN);

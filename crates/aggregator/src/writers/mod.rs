@@ -22,9 +22,9 @@ use crate::leadership::{self, Leadership, LeaseSettings};
 use crate::metrics::Metrics;
 use crate::report::Report;
 
-/// How long after the begin of the shutdown the Lease is released at the latest. An API server that takes up to 1.3 s
-/// for a response then answers the release before the process exits, or up to 0.9 s while the Lease is being renewed or
-/// a replica count is being written.
+/// Maximum time from the start of the shutdown to the release of the Lease. An API server that takes up to 1.3 s for a
+/// response then answers the release before the process exits, or up to 0.9 s while the Lease is being renewed or a
+/// replica count is being written.
 const RELEASE_AFTER: Duration = Duration::from_millis(500);
 
 /// What the tasks share.

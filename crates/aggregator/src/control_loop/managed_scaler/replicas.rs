@@ -1,7 +1,7 @@
-//! The replica count of a target: what was read, the write in flight, and whose the changes are.
+//! The replica count of a target: the last read, the write in flight, and who made each change.
 //!
-//! The decision engine counts changes by other clients, and stops all writes after three of them. So each change by an
-//! aggregator must be recorded as such: one of the former leader, and one whose response was lost.
+//! The decision engine counts changes by other clients, and stops all writes after three of them. Each change by an
+//! aggregator must therefore be recorded as one, even if the former leader made it or its response was lost.
 
 use std::convert::Infallible;
 use std::time::Duration;

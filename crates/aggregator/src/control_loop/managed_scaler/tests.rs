@@ -139,7 +139,7 @@ impl Fixture {
         self.context.clock += by;
     }
 
-    /// Lets the pod report this queue latency.
+    /// Reports this queue latency for the pod.
     fn learn(&mut self, latency: Duration) {
         let now = self.context.now;
         let latency = Latency::from_nanos(latency.as_nanos().try_into().unwrap());
@@ -168,7 +168,7 @@ impl Fixture {
         std::mem::take(&mut self.effects)
     }
 
-    /// Lets the latency be ten times the target until a write begins. Returns it.
+    /// Reports ten times the target latency until a write begins. Returns the write.
     fn overload(&mut self) -> ScaleWrite {
         for _ in 0..60 {
             self.advance(1);

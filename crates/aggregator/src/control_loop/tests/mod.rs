@@ -280,7 +280,7 @@ impl Fixture {
         self.control_loop.decide_due();
     }
 
-    /// Lets `time` pass in steps of 100 ms.
+    /// Advances the time by `time`, in steps of 100 ms.
     async fn advance(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -783,7 +783,7 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     assert!(read.replicas >= 16, "{read:?}");
 }
 
-/// Lets a follower see changes, each with whether the leader made it, and promotes it.
+/// Shows changes to a follower, each with whether the leader made it, promotes it, and returns its status.
 async fn status_after_changes(changes: &[(u32, bool)]) -> String {
     let leadership = Leadership::following();
     let mut fixture = Fixture::with(leadership.clone());

@@ -12,7 +12,7 @@ fn names(pods: u32) -> Vec<String> {
 }
 
 impl Fixture {
-    /// Reports this many running pods, and lets many requests wait in them until a write begins. Returns its replicas.
+    /// Reports this many running pods with many waiting requests until a write begins. Returns its replicas.
     async fn overload(&mut self, pods: u32) -> u32 {
         let names = names(pods);
         let names: Vec<_> = names.iter().map(String::as_str).collect();
