@@ -14,7 +14,7 @@ use crate::fair_semaphore::{ClientSemaphore, Exhausted, FairPermit, FairSemaphor
 pub struct BodyLimits {
     /// The bytes of one body.
     pub body: usize,
-    /// Bodies of at most this many bytes do not count. The limit of connections bounds them.
+    /// Bodies of at most this many bytes are exempt. The limit of connections bounds them.
     pub uncounted: usize,
     /// The bytes of all bodies in progress that count.
     pub total: usize,
@@ -41,8 +41,7 @@ pub struct AddressBudget {
 }
 
 impl BodyBudget {
-    /// Creates a budget of which nothing is used. One address can use `address` bytes of it, and at least those of one
-    /// body.
+    /// Creates an unused budget. One address can use `address` bytes of it, and at least those of one body.
     pub fn new(limits: &'static BodyLimits, address: usize) -> Self {
         let address = address.clamp(limits.body, limits.total);
         let units = FairSemaphore::new(limits.total / limits.unit, address / limits.unit);
@@ -59,8 +58,8 @@ impl BodyBudget {
 }
 
 impl AddressBudget {
-    /// Reads a body once its share of the budget is free. The share is taken until the permit is dropped; a body that
-    /// does not count has none.
+    /// Reads a body once its share of the budget is free. The share is taken until the permit is dropped; an exempt
+    /// body has none.
     ///
     /// # Errors
     /// If the body is too large, too slow or incomplete, or its share does not become free in time.

@@ -47,7 +47,7 @@ impl<K: Eq + Hash> FairSemaphore<K> {
         let mut by_client = self.by_client.lock();
         let own = by_client.get(&client).and_then(Weak::upgrade);
         let own = own.unwrap_or_else(|| {
-            // One pass for as many new clients, so that the map stays small at a constant cost for each.
+            // Sweeps when the map is full: amortized constant cost per client.
             if by_client.len() == by_client.capacity() {
                 by_client.retain(|_, own| own.strong_count() > 0);
             }

@@ -305,7 +305,7 @@ mod tests {
         (client, paths)
     }
 
-    /// Lets the server do all that it can do now.
+    /// Runs the server until it waits.
     async fn settle() {
         for _ in 0..32 {
             tokio::task::yield_now().await;

@@ -81,7 +81,7 @@ mod tests {
             (finish, task)
         }
 
-        /// Lets all tasks run until they wait, without advancing the paused time.
+        /// Runs all tasks until they wait, without advancing the paused time, and returns those that have started.
         async fn started(&self) -> Vec<u8> {
             for _ in 0..100 {
                 tokio::task::yield_now().await;
