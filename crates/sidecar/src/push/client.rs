@@ -23,8 +23,8 @@ use crate::metrics::PushOutcome;
 /// The maximum size of an aggregator's response.
 const MAX_RESPONSE_BYTES: usize = 4096;
 
-/// The backoff after failures: 0.2 s doubling to 4 s, each with up to the same again at random, so that a fleet does
-/// not retry in step. An aggregator that recovers gets a push within 8 s.
+/// The backoff after failures: 0.2 s doubling to 4 s, plus up to 100% jitter, so that a fleet does not retry in step.
+/// An aggregator that recovers gets a push within 8 s.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(200))
     .with_max_delay(Duration::from_secs(4))

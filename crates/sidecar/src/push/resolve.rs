@@ -26,7 +26,7 @@ impl Resolver {
         for name in &self.names {
             match tokio::net::lookup_host(name).await {
                 Ok(found) => addresses.extend(found.map(|address| (address, host_of(name)))),
-                // Only the first failure in a row is a warning: once Pushscale is uninstalled, each pod tries for ever.
+                // Only the first failure in a row is a warning: once Pushscale is uninstalled, pods retry forever.
                 Err(error) if std::mem::replace(&mut self.has_failed, true) => {
                     tracing::debug!(name, %error, "failed to resolve the aggregator's name");
                     return None;
