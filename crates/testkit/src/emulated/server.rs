@@ -144,8 +144,8 @@ impl EmulatedServer {
         self.switches.set_registered(model, registered);
     }
 
-    /// Lets `count` requests arrive at the model's default version like gRPC requests: `ts_inference_requests_total`
-    /// and pendingRequests include them, but the latency counters do not. Returns how many the queue accepted; 0 for an
+    /// Sends `count` requests to the model's default version like gRPC requests: `ts_inference_requests_total` and
+    /// pendingRequests include them, but the latency counters do not. Returns how many the queue accepted; 0 for an
     /// unknown model and before the ports open.
     pub fn send_grpc(&self, model: &str, count: usize) -> usize {
         let Some(process) = self.process() else {
