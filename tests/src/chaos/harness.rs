@@ -178,7 +178,7 @@ impl<'a> Harness<'a> {
         outcome
     }
 
-    /// Lets the load rise, and waits until the replicas have followed.
+    /// Raises the load, and waits until the replicas have followed.
     async fn wait_for_recovery(&mut self, fault: Fault) {
         self.pushes.set_latency(1.5).await;
         let began = Instant::now();
@@ -194,7 +194,7 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Lets the load fall, and waits until everything is as before the faults.
+    /// Lowers the load, and waits until everything is as before the faults.
     async fn restore_load(&mut self) {
         let began = Instant::now();
         self.pushes.set_latency(2.0 / 3.0).await;
@@ -210,7 +210,7 @@ impl<'a> Harness<'a> {
         self.watch_leaders_for(Duration::from_secs(4)).await;
     }
 
-    /// Waits for this number of pods, and lets them push, each with a token of its own.
+    /// Waits for this number of pods, and pushes for them, each with a token of its own.
     async fn run_pods(&self, count: i32) {
         let namespace = &self.objects.namespace;
         let mut pods = namespace.run_pods(count.unsigned_abs() as usize).await;
@@ -257,13 +257,13 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Lets the load rise and `time` pass.
+    /// Raises the load and waits for `time`.
     pub(super) async fn observe(&mut self, time: Duration) {
         self.pushes.set_latency(1.5).await;
         self.watch_leaders_for(time).await;
     }
 
-    /// Lets the load rise and `time` pass, in which every pod must succeed to report, new ones included.
+    /// Raises the load, waits for `time`, and checks that every pod has reported, new ones included.
     pub(super) async fn observe_reports(&mut self, fault: Fault, time: Duration) {
         self.observe(time).await;
         self.wait_for_recovery(fault).await;
@@ -380,7 +380,7 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Lets the target change while the leader writes it, and change back.
+    /// Changes the target while the leader writes it, and changes it back.
     pub(super) async fn retarget_in_write(&mut self) {
         let slow = Network::Delays(Duration::from_millis(300));
         for index in 0..self.aggregators.len() {
@@ -403,7 +403,7 @@ impl<'a> Harness<'a> {
         self.objects.retarget("torchserve");
     }
 
-    /// Lets an aggregator whose clock is ahead follow, lead, and end.
+    /// Starts an aggregator whose clock is ahead, which follows, leads and ends.
     pub(super) async fn clock_ahead(&mut self) {
         let leader = self.leader().await;
         self.end(1 - leader, "KILL").await;
@@ -436,7 +436,7 @@ impl<'a> Harness<'a> {
         total
     }
 
-    /// Panics if an aggregator's log has not this text.
+    /// Panics if an aggregator's log does not contain this text.
     pub(super) fn assert_logged(&self, text: &str) {
         for replica in &self.aggregators {
             let log = replica.aggregator.log();

@@ -53,7 +53,7 @@ impl<'a> ReportingFleet<'a> {
         *self.shared.load.lock().unwrap() = load;
     }
 
-    /// Lets new pods run and push.
+    /// Starts new pods, and adds them to those that push.
     fn discover(&self) {
         let list = self
             .namespace

@@ -47,7 +47,7 @@ impl Fleet {
         fleet
     }
 
-    /// Lets each pod push a load of this many requests per second.
+    /// Pushes a load of this many requests per second for each pod.
     pub(crate) async fn push(&mut self, rate: f64) {
         for pod in &mut self.pods {
             let answer = pod.push(self.cluster.push, Load::Rate(rate)).await;
