@@ -1,10 +1,12 @@
 //! One pass of a decision (the HPA's `horizontal.go`).
 
+use std::time::Duration;
+
 use crate::conditions::{Condition, Reason};
-use crate::decision::{Hold, Outcome, ScaleReason, Warning};
+use crate::decision::{Decision, Hold, Outcome, ScaleReason, Warning};
 use crate::explain::count;
 use crate::moment::Moment;
-use crate::policy::{Algorithm, Bounds, HpaCompatibility, Mode};
+use crate::policy::{Algorithm, Bounds, HpaCompatibility, Mode, SYNC_PERIOD};
 use crate::scaler::Scaler;
 use crate::step::Step;
 use crate::target::{Selector, TargetState};
@@ -30,8 +32,46 @@ pub(crate) struct Proposal {
     pub(crate) up_to: u32,
 }
 
+impl Scaler {
+    /// Decides what to do at `now`.
+    ///
+    /// Follows the order of the HPA's `horizontal.go`. The decision contains every step that contributed to it.
+    pub fn decide(&mut self, now: Moment, target: &TargetState) -> &Decision {
+        let decision = &mut self.decision;
+        decision.at = now;
+        decision.steps.clear();
+        decision.metrics.clear();
+        decision.warnings.clear();
+        let fresh_until = decision.freshness.count(self.fleet.pods(), now);
+        let condition = &mut decision.conditions.fresh;
+        decision.freshness.set_condition(condition);
+        let (current, outcome) = Pass::new(now, self).run(target);
+        let wake_at = self.wake_at(now, fresh_until);
+        let decision = &mut self.decision;
+        decision.current = current;
+        decision.outcome = outcome;
+        decision.wake_at = wake_at;
+        decision
+    }
+
+    /// The next moment at which the decision may change without an event: a reading becomes stale, the fallback
+    /// applies, or after the HPA's sync period, in which windows and rate limits have moved.
+    fn wake_at(&self, now: Moment, fresh_until: Option<Moment>) -> Moment {
+        let fallback = self
+            .unknown_since
+            .zip(self.policy.fallback)
+            .map(|(since, fallback)| since.plus(fallback.after))
+            .filter(|at| *at > now);
+        fresh_until
+            .map(|until| until.plus(Duration::from_millis(1)))
+            .into_iter()
+            .chain(fallback)
+            .fold(now.plus(SYNC_PERIOD), Moment::min)
+    }
+}
+
 impl<'a> Pass<'a> {
-    pub(crate) fn new(now: Moment, scaler: &'a mut Scaler) -> Self {
+    fn new(now: Moment, scaler: &'a mut Scaler) -> Self {
         Self {
             now,
             scaler,
@@ -41,7 +81,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(crate) fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
+    fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         if self.scaler.policy.mode != Mode::Apply {
             self.scaler.history.forget_writes();
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
@@ -13,7 +14,6 @@ use crate::model::{
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
-use crate::track_models::MAX_MODELS;
 
 impl Pass<'_> {
     /// Returns the largest proposal of all metrics, or `None` if no proposal may be acted on.
@@ -252,7 +252,8 @@ impl Findings {
                 true,
                 Reason::TooManyModels,
                 format_args!(
-                    "the pods report more than {MAX_MODELS} models and the fleet does not scale down: name the models to scale by in spec.metrics"
+                    "the pods report more than {} models and the fleet does not scale down: name the models to scale by in spec.metrics",
+                    Checkpoint::MAX_MODELS
                 ),
             ),
             _ if !self.planned => *slot = None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::average::Groups;
-use crate::checkpoint::RestoredModels;
+use crate::checkpoint::{Checkpoint, Clock, RestoredModels};
 use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::Decision;
 use crate::fleet::Fleet;
@@ -14,13 +14,11 @@ use crate::limits::History;
 use crate::measured_load::MeasuredLoad;
 use crate::model::{FleetSnapshot, ModelState, StartDelay};
 use crate::moment::Moment;
-use crate::pass::Pass;
 use crate::pod::{Pod, PodUid};
-use crate::policy::{Algorithm, Bounds, Policy, SYNC_PERIOD};
+use crate::policy::{Algorithm, Bounds, Policy};
 use crate::reading::{Reading, Rejection};
 use crate::snapshot::{Snapshot, Visit};
 use crate::stabilize::Recommendations;
-use crate::target::TargetState;
 
 /// The autoscaler of one target.
 ///
@@ -178,6 +176,44 @@ impl Scaler {
         snapshot.fully_decoded().then_some(scaler)
     }
 
+    /// Returns what was learned, for [`restore_checkpoint`](Self::restore_checkpoint) after a restart.
+    pub fn checkpoint(&self, clock: Clock) -> Checkpoint {
+        let tracked = self.models.iter().filter(|model| !model.name.is_empty());
+        // No pod may have reported a model since the last restart.
+        let restored = self.restored_models.0.iter();
+        let models = tracked
+            .map(ModelState::checkpoint)
+            .chain(restored.filter_map(|model| ModelState::still_known(clock.now, model)))
+            .take(Checkpoint::MAX_MODELS)
+            .map(|model| model.moved_to_wall_clock(clock))
+            .collect();
+        Checkpoint {
+            start_delay: self.start_delay.observed(),
+            models,
+        }
+    }
+
+    /// Adds what was learned before a restart. What this scaler has learned itself since stays.
+    ///
+    /// Values out of range are ignored, and so are rates of the future or of more than a week ago.
+    pub fn restore_checkpoint(&mut self, clock: Clock, checkpoint: &Checkpoint) {
+        if let Some(starts) = checkpoint.start_delay {
+            self.start_delay.restore(starts);
+        }
+        self.restored_models.0.clear();
+        for model in checkpoint.models.iter().take(Checkpoint::MAX_MODELS) {
+            let restored = model.moved_to_moments(clock);
+            let mut tracked = self.models.iter_mut();
+            match tracked.find(|tracked| tracked.name == model.name) {
+                Some(tracked) => tracked.restore(clock.now, &restored),
+                None => {
+                    let known = ModelState::still_known(clock.now, &restored);
+                    self.restored_models.0.extend(known);
+                }
+            }
+        }
+    }
+
     /// Records that the target was scaled.
     pub fn record_scale(&mut self, now: Moment, from: u32, to: u32) {
         self.history
@@ -213,27 +249,6 @@ impl Scaler {
         &self.decision.conditions
     }
 
-    /// Decides what to do at `now`.
-    ///
-    /// Follows the order of the HPA's `horizontal.go`. The decision contains every step that contributed to it.
-    pub fn decide(&mut self, now: Moment, target: &TargetState) -> &Decision {
-        let decision = &mut self.decision;
-        decision.at = now;
-        decision.steps.clear();
-        decision.metrics.clear();
-        decision.warnings.clear();
-        let fresh_until = decision.freshness.count(self.fleet.pods(), now);
-        let condition = &mut decision.conditions.fresh;
-        decision.freshness.set_condition(condition);
-        let (current, outcome) = Pass::new(now, self).run(target);
-        let wake_at = self.wake_at(now, fresh_until);
-        let decision = &mut self.decision;
-        decision.current = current;
-        decision.outcome = outcome;
-        decision.wake_at = wake_at;
-        decision
-    }
-
     /// Returns the load of the pods that report at `now`.
     pub fn load(&self, now: Moment) -> FleetLoad {
         FleetLoad::of(self.fleet.pods(), now)
@@ -265,20 +280,5 @@ impl Scaler {
     /// Returns the last decision.
     pub fn last_decision(&self) -> &Decision {
         &self.decision
-    }
-
-    /// The next moment at which the decision may change without an event: a reading becomes stale, the fallback
-    /// applies, or after the HPA's sync period, in which windows and rate limits have moved.
-    fn wake_at(&self, now: Moment, fresh_until: Option<Moment>) -> Moment {
-        let fallback = self
-            .unknown_since
-            .zip(self.policy.fallback)
-            .map(|(since, fallback)| since.plus(fallback.after))
-            .filter(|at| *at > now);
-        fresh_until
-            .map(|until| until.plus(Duration::from_millis(1)))
-            .into_iter()
-            .chain(fallback)
-            .fold(now.plus(SYNC_PERIOD), Moment::min)
     }
 }

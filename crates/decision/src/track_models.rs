@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::Checkpoint;
 use crate::model::{ModelState, PodHistory};
 use crate::moment::Moment;
 use crate::reading::Reading;
 use crate::scaler::Scaler;
-
-/// The number of models that a scaler tracks. The state of one takes about 19 kB, and up to 200 bytes per pod.
-pub(crate) const MAX_MODELS: usize = 32;
 
 /// A model that no pod has reported for this long makes room for another one. Longer than a rollout takes to replace
 /// the only pod with the model.
@@ -48,7 +46,7 @@ impl Scaler {
         if let Some(restored) = self.restored_models.take(name) {
             model.restore(now, &restored);
         }
-        if self.models.len() < MAX_MODELS {
+        if self.models.len() < Checkpoint::MAX_MODELS {
             self.models.push(model);
             return true;
         }
@@ -157,16 +155,16 @@ mod tests {
     #[test]
     fn a_model_takes_the_slot_of_one_that_is_no_longer_reported() {
         let mut fixture = Fixture::new(policy(None));
-        let old = names(MAX_MODELS);
+        let old = names(Checkpoint::MAX_MODELS);
         fixture.report(1, old.iter().map(String::as_str));
         fixture.report(2, ["new"]);
         assert!(!fixture.tracks("new"));
         let kept = old[1..].iter().map(String::as_str);
         fixture.report(700, kept.chain(["new"]));
         assert!(fixture.tracks("new") && !fixture.tracks(&old[0]));
-        assert_eq!(fixture.scaler.models.len(), MAX_MODELS);
+        assert_eq!(fixture.scaler.models.len(), Checkpoint::MAX_MODELS);
         let pod = fixture.scaler.fleet.get_mut(&uid()).unwrap();
-        assert_eq!(pod.histories.len(), MAX_MODELS);
+        assert_eq!(pod.histories.len(), Checkpoint::MAX_MODELS);
     }
 
     #[test]
@@ -188,7 +186,7 @@ mod tests {
             selector: Selector::Usable,
             deletes_slow_first: true,
         };
-        let all = names(MAX_MODELS + 1);
+        let all = names(Checkpoint::MAX_MODELS + 1);
         for second in 1..20 {
             fixture.report(second, all.iter().map(String::as_str));
         }

@@ -1,8 +1,9 @@
 //! The arrival rate and its trend.
 
+use super::counts::Window;
 use super::evidence::MANY_REQUESTS;
 use super::rules::Rule;
-use super::second_buckets::{LATE_SECONDS, SecondBuckets, Window};
+use super::second_buckets::{LATE_SECONDS, SecondBuckets};
 use crate::numbers::whole;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
@@ -166,7 +167,7 @@ fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::second_buckets::Delta;
+    use crate::model::counts::Delta;
     use crate::moment::Moment;
 
     #[test]

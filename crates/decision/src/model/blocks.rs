@@ -3,7 +3,7 @@
 use crate::numbers::single;
 use crate::snapshot::{Snapshot, Visit, visit};
 
-use super::second_buckets::Window;
+use super::counts::Window;
 
 /// The length of a block in seconds, and the number of blocks: four hours are 24 service times of ten minutes.
 const BLOCK_SECONDS: u64 = 120;

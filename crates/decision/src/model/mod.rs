@@ -10,6 +10,7 @@ mod batches;
 mod blocks;
 mod calibration;
 mod capacity;
+mod counts;
 mod evidence;
 mod fleet_snapshot;
 mod hold_backtest;
@@ -24,6 +25,7 @@ mod rules;
 mod safeguards;
 mod second_buckets;
 mod service;
+mod slow_pods;
 
 mod pod_history;
 mod start_delay;
@@ -32,9 +34,8 @@ mod warm_up;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;
 pub(crate) use plan::{NoPlan, Plan, PlanReason, Situation};
-pub(crate) use pod_balance::{OverloadedPod, SlowPod, UnevenLoad};
+pub(crate) use pod_balance::{OverloadedPod, ReplacementPhase, SlowPod, UnevenLoad};
 pub(crate) use pod_history::PodHistory;
-pub(crate) use replacement::ReplacementPhase;
 pub use rules::Rule;
 pub(crate) use start_delay::StartDelay;
 pub(crate) use state::ModelState;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::snapshot::visit;
 
-use super::replacement::ReplacementPhase;
 use super::rules::Rule;
 use crate::numbers::{single, whole};
 
@@ -219,6 +218,18 @@ pub(crate) struct SlowPod {
     pub(crate) counts: bool,
     /// `None` unless it is being replaced.
     pub(crate) replacement: Option<ReplacementPhase>,
+}
+
+/// How far the replacement of a slow pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplacementPhase {
+    /// One more pod is ordered, and not ready yet.
+    Ordered,
+    /// That pod is ready, and the next scale-down deletes a slow one.
+    Ready {
+        /// The replicas with that pod.
+        replicas: u32,
+    },
 }
 
 /// Pods that get hardly any requests while others get more than they can serve.

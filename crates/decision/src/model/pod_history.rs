@@ -7,9 +7,9 @@ use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::visit;
 
+use super::counts::Delta;
 use super::evidence::{MANY_REQUESTS, SETTLE_SECONDS};
 use super::pod_balance::PodWork;
-use super::second_buckets::Delta;
 use super::warm_up::WarmUp;
 use crate::numbers::single;
 

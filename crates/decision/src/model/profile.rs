@@ -107,9 +107,6 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// The number of rates of the week: 144 a day, the current one and the oldest one.
-    pub(crate) const MAX_RATES: usize = 7 * 144 + 2;
-
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.hour.rates) + size_of_val(&*self.week.rates)
@@ -315,6 +312,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Checkpoint;
 
     /// Simulates seconds with five pods that serve 1/s each, and evaluates like the planner.
     fn pass(profile: &mut Profile, seconds: std::ops::Range<u64>, rate: impl Fn(u64) -> f64) {
@@ -426,6 +424,6 @@ mod tests {
         assert_eq!(now(DAY + 2 * 3600 + 1200), None);
         assert_eq!(now(DAY + 3600).map(|rates| rates.now), Some(4.0));
         assert_eq!(now(DAY + 3 * 3600 + 600).map(|rates| rates.now), Some(4.0));
-        assert_eq!(restored.week.rates.len(), Profile::MAX_RATES);
+        assert_eq!(restored.week.rates.len(), Checkpoint::MAX_RATES);
     }
 }

@@ -3,15 +3,9 @@
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::policy::Balancing;
 use crate::snapshot::{Snapshot, Visit};
-use crate::step::Step;
 
-use super::evidence::PERSISTENCE;
-use super::fleet_snapshot::FleetSnapshot;
-use super::plan::{Plan, Situation};
-use super::pod_balance::SlowPod;
-use super::state::ModelState;
+use super::pod_balance::ReplacementPhase;
 
 /// Slow pods are replaced within this many start delays plus seconds. After that they count again, because replacing
 /// them does not help: their nodes are slow, or the target deletes other pods although it should not. Excluding one
@@ -30,7 +24,7 @@ pub(crate) struct Replacement {
     last: Option<Moment>,
     /// The pods that have been replaced since.
     replaced: u32,
-    phase: Option<ReplacementPhase>,
+    pub(super) phase: Option<ReplacementPhase>,
 }
 
 impl Visit for Replacement {
@@ -49,31 +43,19 @@ impl Visit for Replacement {
     }
 }
 
-/// How far the replacement of a slow pod is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReplacementPhase {
-    /// One more pod is ordered, and not ready yet.
-    Ordered,
-    /// That pod is ready, and the next scale-down deletes a slow one.
-    Ready {
-        /// The replicas with that pod.
-        replicas: u32,
-    },
-}
-
 /// The replicas of the target as a replacement sees them.
 #[derive(Clone, Copy, Debug)]
-struct Replicas {
+pub(super) struct Replicas {
     /// Those of the plan without a replacement.
-    planned: u32,
-    current: u32,
-    ready: u32,
-    max: u32,
+    pub(super) planned: u32,
+    pub(super) current: u32,
+    pub(super) ready: u32,
+    pub(super) max: u32,
 }
 
 impl Replacement {
     /// Records that there is a slow pod.
-    fn observe(&mut self, now: Moment) {
+    pub(super) fn observe(&mut self, now: Moment) {
         if self.last.is_none_or(|last| now.since(last) >= RETRY_AFTER) {
             *self = Self {
                 first: now,
@@ -84,7 +66,7 @@ impl Replacement {
     }
 
     /// Returns whether a slow pod would be replaced; `delay` is the start delay in seconds.
-    fn is_possible(&self, now: Moment, delay: f64) -> bool {
+    pub(super) fn is_possible(&self, now: Moment, delay: f64) -> bool {
         self.last.is_none_or(|last| {
             now.since(last) >= RETRY_AFTER
                 || now.since(self.first).as_secs_f64()
@@ -93,7 +75,7 @@ impl Replacement {
     }
 
     /// Returns the replicas with the replacement for a slow pod, until it is ready.
-    fn replace(&mut self, replicas: Replicas) -> Option<u32> {
+    pub(super) fn replace(&mut self, replicas: Replicas) -> Option<u32> {
         let Replicas {
             planned,
             current,
@@ -130,92 +112,9 @@ impl Replacement {
     }
 
     /// Ends the replacement: no pod is slow, or a slow one has been deleted.
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.replaced += u32::from(self.ready_replicas().is_some());
         self.phase = None;
-    }
-}
-
-impl ModelState {
-    /// Returns whether slow pods are replaced. That requires times that can be compared: a pod with full batches takes
-    /// longer per request than one with smaller ones, and the times of untimed requests are less accurate.
-    pub(super) fn can_replace_slow(
-        &self,
-        situation: &Situation<'_>,
-        fleet_snapshot: &FleetSnapshot,
-    ) -> bool {
-        situation.replaces_slow
-            && situation.balancing == Balancing::Random
-            && fleet_snapshot.batch <= 1.0
-            && self.service.timed_share() >= 1.0
-            && self.replacement.is_possible(situation.now, situation.delay)
-    }
-
-    /// Orders the pods that do the work of slow ones; `is_replaced` is whether slow pods are replaced. Only a pod that
-    /// has been slow for a while counts: one at the limit would otherwise order and release a pod with each decision.
-    pub(super) fn replace_slow(
-        &mut self,
-        situation: &Situation<'_>,
-        fleet_snapshot: &FleetSnapshot,
-        is_replaced: bool,
-        plan: &mut Plan,
-        steps: &mut Vec<Step>,
-    ) {
-        let Some(slow) = &plan.slow_pod else {
-            self.replacement.stop();
-            return;
-        };
-        if situation.balancing == Balancing::LeastRequest {
-            // The load balancer avoids slow pods, so the others serve their share.
-            let slow = fleet_snapshot.balance.slow;
-            plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
-            return;
-        }
-        if !situation.replaces_slow {
-            // A scale-down deletes another pod, or replicas are not written.
-            self.replacement.stop();
-            return;
-        }
-        let replicas = Replicas {
-            planned: plan.pods.max(situation.min),
-            current: situation.current,
-            ready: fleet_snapshot.ready,
-            max: situation.max,
-        };
-        let is_certain = is_replaced || slow.factor.is_infinite();
-        // A slow pod in which no request waits does no harm.
-        let does_harm = slow.waiting > 0 || self.replacement.phase.is_some();
-        if !is_certain || !does_harm {
-            return;
-        }
-        let ordered = self.replacement.replace(replicas);
-        if let Some(slow) = &mut plan.slow_pod {
-            slow.replacement = self.replacement.phase;
-        }
-        if let Some(replicas) = ordered
-            && replicas > plan.pods
-        {
-            plan.pods = replicas;
-            steps.push(Step::Replacement { replicas });
-        }
-    }
-
-    /// Returns the slow pod if there has been one for long enough.
-    pub(super) fn slow_for_long(
-        &mut self,
-        situation: &Situation<'_>,
-        slow_pod: Option<SlowPod>,
-    ) -> Option<SlowPod> {
-        if slow_pod.is_none() {
-            self.slow_since = None;
-            return None;
-        }
-        // The time to replace slow pods passes while they can be replaced, as after the end of a pause.
-        if situation.replaces_slow {
-            self.replacement.observe(situation.now);
-        }
-        let since = *self.slow_since.get_or_insert(situation.now);
-        slow_pod.filter(|_| situation.now.since(since) >= PERSISTENCE)
     }
 }
 

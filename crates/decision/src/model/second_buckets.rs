@@ -8,6 +8,7 @@ use crate::numbers::single;
 use crate::snapshot::visit;
 
 use super::blocks::Blocks;
+use super::counts::{Delta, Window};
 
 /// Seconds that are kept one by one, a few of them for late readings. Older ones are kept in blocks.
 const KEPT_SECONDS: usize = 303;
@@ -59,52 +60,6 @@ struct Second {
 }
 
 visit!(Second: arrivals, completed, waited, served, covered, expected);
-
-/// The counts between two readings of one pod. Times are in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Delta {
-    pub(crate) arrivals: f64,
-    /// Completed requests, the sum of their waits, and the sum of their times in a worker.
-    pub(crate) completed: f64,
-    pub(crate) waited: f64,
-    pub(crate) served: f64,
-}
-
-impl Delta {
-    /// Removes completed requests and their times.
-    pub(crate) fn clear_completed(&mut self) {
-        *self = Self {
-            arrivals: self.arrivals,
-            ..Self::default()
-        };
-    }
-}
-
-/// The sums of some seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Window {
-    pub(crate) arrivals: f64,
-    pub(crate) completed: f64,
-    pub(crate) waited: f64,
-    pub(crate) served: f64,
-    /// The covered seconds; fewer than the window where pods have not reported.
-    pub(crate) seconds: f64,
-}
-
-impl Window {
-    fn add(&mut self, other: &Self) {
-        self.arrivals += other.arrivals;
-        self.completed += other.completed;
-        self.waited += other.waited;
-        self.served += other.served;
-        self.seconds += other.seconds;
-    }
-
-    /// Returns the arrivals per second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.arrivals / self.seconds.max(1e-9)
-    }
-}
 
 impl Default for SecondBuckets {
     fn default() -> Self {
@@ -344,17 +299,6 @@ impl Second {
             0.0
         } else {
             share.min(1.0)
-        }
-    }
-}
-
-impl Delta {
-    fn times(self, share: f64) -> Self {
-        Self {
-            arrivals: self.arrivals * share,
-            completed: self.completed * share,
-            waited: self.waited * share,
-            served: self.served * share,
         }
     }
 }

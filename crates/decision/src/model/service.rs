@@ -3,10 +3,11 @@
 use crate::numbers::{single, whole};
 use crate::snapshot::visit;
 
+use super::counts::{Delta, Window};
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::pod_history::{Saturated, Timed};
 use super::rules::Rule;
-use super::second_buckets::{Delta, SecondBuckets, Window};
+use super::second_buckets::SecondBuckets;
 
 /// The service time while it does not change is the mean of the last [`MANY_REQUESTS`], and of all within this many
 /// seconds.

@@ -13,11 +13,12 @@ use super::backlog::BacklogProposals;
 use super::batches::BatchTimes;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
+use super::counts::{Delta, Window};
 use super::hold_backtest::HoldBacktest;
 use super::pod_history::{PodHistory, Timed};
 use super::profile::Profile;
 use super::replacement::Replacement;
-use super::second_buckets::{SecondBuckets, Window};
+use super::second_buckets::SecondBuckets;
 use super::service::Service;
 
 /// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
@@ -141,7 +142,7 @@ impl ModelState {
             // of more than 200 s never changed again.
             let max = slots * (1.0 + PLAUSIBLE_FACTOR / service * (elapsed + 1.0));
             if delta.arrivals > max + PLAUSIBLE_QUEUED || delta.completed > max {
-                *delta = super::second_buckets::Delta::default();
+                *delta = Delta::default();
                 increment.saturated = None;
                 increment.timed = Timed::default();
             }
@@ -174,9 +175,6 @@ impl ModelState {
         history.work.is_slow(self.slow_above)
             || own.is_some_and(|service| f64::from(service) > self.named_above)
     }
-
-    /// The number of rates in the longest series of a checkpoint.
-    pub(crate) const MAX_RATES: usize = Profile::MAX_RATES;
 
     /// Returns the service time in seconds that was measured before a restart, if any.
     pub(super) fn restored_service(&self) -> Option<f64> {

@@ -4,7 +4,7 @@ use crate::moment::Moment;
 use crate::numbers::{single, whole};
 use crate::snapshot::visit;
 
-use super::second_buckets::Delta;
+use super::counts::Delta;
 
 /// The warm-up ends after this many completed requests or seconds.
 const MIN_COMPLETED: u64 = 20;
