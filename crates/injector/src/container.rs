@@ -9,11 +9,9 @@ use serde_json::{Value, json};
 
 use crate::annotation::{Management, Overrides, Resources, format_duration};
 use crate::facts::{Auth, Facts};
+use crate::pod::PORT_NAME;
 use crate::token_file::TokenFile;
 use crate::torchserve::TorchServe;
-
-/// The name of the sidecar's port, unless another container has a port of this name.
-pub(crate) const PORT_NAME: &str = "pushscale";
 
 /// The user of Pushscale's images (Dockerfile).
 const NONROOT_UID: i64 = 65532;

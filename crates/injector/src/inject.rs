@@ -12,9 +12,9 @@ use thiserror::Error;
 
 use crate::annotation;
 use crate::change::{Change, Step};
-use crate::container::{self, PORT_NAME};
+use crate::container;
 use crate::facts::{Auth, Facts};
-use crate::pod::{Container, Hook, MIRROR, Metadata, NODE, NODE_OS, Pod, PodSpec, Port};
+use crate::pod::{Container, Hook, MIRROR, Metadata, NODE, NODE_OS, PORT_NAME, Pod, PodSpec, Port};
 use crate::skip::{Skip, escape_controls};
 use crate::token_file;
 use crate::torchserve::{self, ChosenContainer};

@@ -9,8 +9,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::annotation;
-use crate::container::PORT_NAME;
 use crate::json::{self, Item, Present};
+
+/// The name of the sidecar's port, unless another container has a port of this name.
+pub(crate) const PORT_NAME: &str = "pushscale";
 
 /// The annotation on the API server's copy of a static pod.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
