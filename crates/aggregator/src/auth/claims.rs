@@ -9,7 +9,7 @@ use pushscale_decision::PodUid;
 use pushscale_protocol::TOKEN_AUDIENCE;
 use serde::Deserialize;
 
-use super::AuthError;
+use super::error::AuthError;
 
 /// A token that expired less than this ago is left to the API server: the clock of this node may be ahead. With one
 /// that is an hour ahead, no pod would have a valid token.

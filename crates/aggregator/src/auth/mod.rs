@@ -5,6 +5,8 @@
 
 mod claims;
 mod connection;
+mod error;
+mod identity;
 mod known_pods;
 mod rate_limiter;
 mod review_limiter;
@@ -18,14 +20,15 @@ use std::sync::Arc;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use pushscale_daemon::http_server::Limits;
 use pushscale_decision::PodUid;
-use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 pub(crate) use claims::Claims;
 pub(crate) use connection::ConnectionToken;
+pub(crate) use error::AuthError;
+pub(crate) use identity::AuthenticatedPod;
+pub use identity::PodIdentity;
 use known_pods::KnownPods;
-use rate_limiter::RateLimiter;
 use reviews::Reviews;
 use token_cache::{ReviewResult, TokenDigest};
 pub use token_review::{KubeTokenReviewer, ReviewError, TokenReviewer};
@@ -48,51 +51,6 @@ pub(crate) enum Caller {
         /// Whether further requests of the connection need no token.
         remembered: bool,
     },
-}
-
-/// The identity of a pod, as the API server reports it for a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodIdentity {
-    /// The namespace of the service account, which is the pod's.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.uid`.
-    pub uid: PodUid,
-}
-
-/// A pod whose token was reviewed.
-#[derive(Debug)]
-pub(crate) struct AuthenticatedPod {
-    pub(crate) identity: Arc<PodIdentity>,
-    rate_limiter: RateLimiter,
-}
-
-/// Why a push was not authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum AuthError {
-    #[error(
-        "token missing: send the pod's service account token, audience pushscale, as authorization: Bearer …"
-    )]
-    TokenMissing,
-    #[error("not a service account token")]
-    NotAServiceAccountToken,
-    #[error("wrong audience: the token must be issued for the audience pushscale")]
-    WrongAudience,
-    #[error("the token is not bound to a pod: mount a projected service account token")]
-    NotPodBound,
-    #[error("the token has expired")]
-    Expired,
-    #[error("unknown pod: no PushScaler's target selects a pod with this uid")]
-    UnknownPod,
-    #[error("the API server denied the token")]
-    Denied,
-    #[error("the API server could not review the token")]
-    ReviewUnavailable,
-    #[error("too many tokens from this address are in review or were denied: retry in ten seconds")]
-    TooManyDenials,
-    #[error("rate limit exceeded: a pod may push at most once every 50 ms")]
-    RateLimited,
 }
 
 impl Authenticator {

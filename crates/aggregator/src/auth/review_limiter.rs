@@ -14,7 +14,7 @@ use pushscale_decision::PodUid;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::AuthError;
+use super::error::AuthError;
 
 /// Maximum reviews in progress. One that waits holds its token, which is at most 8 KiB.
 pub(super) const MAX_IN_PROGRESS: usize = 1024;

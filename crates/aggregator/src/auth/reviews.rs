@@ -13,10 +13,12 @@ use pushscale_decision::PodUid;
 use tokio::time::{Instant, timeout};
 
 use super::claims::Claims;
+use super::error::AuthError;
+use super::identity::AuthenticatedPod;
 use super::rate_limiter::RateLimiter;
 use super::review_limiter::{Displaced, MAX_IN_PROGRESS, ReviewLimiter, ReviewPermit};
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
-use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
+use super::token_review::{ReviewError, TokenReviewer};
 use crate::metrics::{ApiRequest, Metrics, ReviewOutcome};
 
 /// Timeout of one review, including the wait for its turn. A sidecar waits two seconds for its response.

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{AuthError, AuthenticatedPod};
+use super::error::AuthError;
+use super::identity::AuthenticatedPod;
 
 /// Maximum reviewed tokens. The largest cluster has 150,000 pods, each with two tokens around a renewal.
 const MAX_REVIEWED: usize = 300_000;

@@ -6,7 +6,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use pushscale_protocol::TOKEN_AUDIENCE;
 
-use super::PodIdentity;
+use super::identity::PodIdentity;
 
 /// Reviews service account tokens.
 pub trait TokenReviewer: Send + Sync + 'static {
