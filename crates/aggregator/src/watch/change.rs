@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Input;
 use crate::metrics::WatchMetric;
 
 /// Timeout of each page of a list: the API server's own. The client's timeout does not end a response that trickles. A
@@ -38,14 +37,14 @@ pub(super) enum Change<T> {
     Failed(String),
 }
 
-/// Sends all changes of the objects behind `api`, trimmed by `trim`, until aborted; also if the API server does not
-/// know their kind yet. Objects for which `trim` returns `None` are left out.
-pub(super) async fn watch<K, T>(
+/// Sends all changes of the objects behind `api`, trimmed by `trim` and wrapped by `input`, until aborted; also if the
+/// API server does not know their kind yet. Objects for which `trim` returns `None` are left out.
+pub(super) async fn watch<K, T, I>(
     metric: WatchMetric,
     api: Api<K>,
-    inputs: mpsc::Sender<Input>,
+    inputs: mpsc::Sender<I>,
     trim: impl Fn(K) -> Option<T>,
-    input: impl Fn(Change<T>) -> Input,
+    input: impl Fn(Change<T>) -> I,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -54,13 +53,13 @@ pub(super) async fn watch<K, T>(
 }
 
 /// Like [`watch`], but ends after a failure for which `ends` returns true.
-pub(super) async fn watch_until<K, T>(
+pub(super) async fn watch_until<K, T, I>(
     ends: impl Fn(&kube::Error) -> bool,
     metric: WatchMetric,
     api: Api<K>,
-    inputs: mpsc::Sender<Input>,
+    inputs: mpsc::Sender<I>,
     trim: impl Fn(K) -> Option<T>,
-    input: impl Fn(Change<T>) -> Input,
+    input: impl Fn(Change<T>) -> I,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

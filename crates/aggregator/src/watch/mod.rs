@@ -140,21 +140,21 @@ impl Watches {
     /// Spawns the watches of PushScalers, HPAs and pods.
     fn spawn(&self, tasks: &mut JoinSet<()>, inputs: &mpsc::Sender<Input>) {
         let resource = ApiResource::erase::<PushScaler>(&());
-        tasks.spawn(change::watch::<DynamicObject, _>(
+        tasks.spawn(change::watch::<DynamicObject, _, _>(
             self.metrics.watch("PushScaler"),
             self.dynamic_api(&resource),
             inputs.clone(),
             objects::scaler,
             Input::Scaler,
         ));
-        tasks.spawn(change::watch::<HorizontalPodAutoscaler, _>(
+        tasks.spawn(change::watch::<HorizontalPodAutoscaler, _, _>(
             self.metrics.watch("HorizontalPodAutoscaler"),
             self.api(),
             inputs.clone(),
             objects::hpa,
             Input::Hpa,
         ));
-        tasks.spawn(change::watch::<Pod, _>(
+        tasks.spawn(change::watch::<Pod, _, _>(
             self.metrics.watch("Pod"),
             self.api(),
             inputs.clone(),
