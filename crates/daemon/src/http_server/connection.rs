@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::Limits;
+use super::limits::Limits;
 use super::write_timeout::WriteTimeout;
 use crate::error::chain;
 use crate::reply::{Reply, ReplyBody};
