@@ -14,8 +14,8 @@ use pushscale_protocol::{ErrorBody, PUSH_PATH, PushResponse};
 use tokio::sync::watch;
 
 use super::failures::Failures;
+use super::shared::{PushConfig, Shared, closed};
 use super::token::Token;
-use super::{PushConfig, Shared, closed};
 use crate::connection::{Connection, Limits, Peer};
 use crate::identity::SequencedReading;
 use crate::metrics::PushOutcome;
