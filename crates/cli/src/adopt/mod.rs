@@ -36,7 +36,7 @@ pub use error::SwitchError;
 pub use hpa_v2::hpa_as_v2;
 pub(crate) use record::{PAUSED, PAUSED_REPLICAS};
 use source::Source;
-use switch::{Direction, Request};
+use switch::{Direction, Request, print_notes};
 
 /// The options of `pushscale adopt`.
 #[derive(Debug, Args)]
@@ -124,12 +124,6 @@ pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
 
 fn print_yaml(manifest: &Value) -> Result<(), CommandError> {
     print(&serde_saphyr::to_string(manifest).map_err(CommandError::output)?)
-}
-
-fn print_notes(notes: &[String]) {
-    for note in notes {
-        eprintln!("note: {note}");
-    }
 }
 
 fn from_file(file: &Path) -> Result<Value, CommandError> {

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::SwitchError;
 use super::plan::{self, State, Step};
-use super::print_notes;
 use super::record::{ADOPTED_FROM, PAUSED};
 use super::source::Source;
 use crate::CommandError;
@@ -286,6 +285,13 @@ impl Switch<'_> {
             client, namespace, ..
         } = &self.cluster;
         Api::namespaced_with(client.clone(), namespace, &resource)
+    }
+}
+
+/// Prints what the PushScaler does not take over.
+pub(super) fn print_notes(notes: &[String]) {
+    for note in notes {
+        eprintln!("note: {note}");
     }
 }
 
