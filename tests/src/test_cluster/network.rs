@@ -2,6 +2,7 @@
 //! addresses.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,18 +11,16 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::error::ClusterError;
 use super::run;
-use super::site::Site;
 use super::state::{RootLock, StateDir};
 
 /// Creates the namespace, with loopback and one interface for the node.
-pub(crate) fn create(site: &Site) -> Result<(), ClusterError> {
-    let id = site.state.id();
+pub(crate) fn create(state: &StateDir, address: IpAddr) -> Result<(), ClusterError> {
+    let id = state.id();
     {
         // The first "ip netns add" on a machine also mounts /run/netns. Two at once would mount it twice.
         let _lock = RootLock::acquire()?;
         ip(&format!("netns add {id}"))?;
     }
-    let address = site.address();
     ip(&format!("-n {id} link set lo up"))?;
     // A bridge without ports: not every kernel has the "dummy" device.
     ip(&format!("-n {id} link add node0 type bridge"))?;

@@ -45,7 +45,7 @@ impl Startup {
     }
 
     fn node(&mut self) -> Result<(), ClusterError> {
-        network::create(&self.site)?;
+        network::create(&self.site.state, self.site.address())?;
         // All components inherit it, and the probes below use it.
         network::enter(&network::path(&self.site.state))?;
         cgroups::create(&self.site.state)?;
