@@ -13,15 +13,14 @@ mod error;
 mod fleet;
 mod hpa;
 mod monitor;
+mod options;
 mod report;
 mod server;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::error::chain;
 use pushscale_daemon::exit::RunError;
@@ -36,44 +35,13 @@ use backend::DemoBackend;
 pub use error::DemoError;
 use fleet::Fleet;
 use monitor::Monitor;
+pub use options::DemoOptions;
+use options::{AFTER, BEFORE};
 use report::Report;
 use server::Servers;
 
 /// How long the first server may take to become ready; TorchServe takes two seconds on an idle machine.
 const FIRST_SERVER_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// The options of `pushscale demo`.
-#[derive(Clone, Debug, Args)]
-pub struct DemoOptions {
-    /// Use emulated servers even if a real TorchServe could run
-    #[arg(long)]
-    emulated: bool,
-    /// Requests per second before and after the step; one server handles about 9.5 requests of 100 ms
-    #[arg(long, default_value_t = 2.0)]
-    low: f64,
-    /// Requests per second during the step
-    #[arg(long, default_value_t = 25.0)]
-    high: f64,
-    /// Duration of the step, in seconds
-    #[arg(long, default_value_t = 40.0)]
-    seconds: f64,
-    /// Maximum number of servers
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=20))]
-    max: u32,
-    /// Target for the queue latency, in milliseconds
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
-    target_ms: u32,
-    /// Directory for the report
-    #[arg(long, default_value = "pushscale-demo")]
-    report: PathBuf,
-}
-
-/// The time before the step, in seconds.
-const BEFORE: f64 = 8.0;
-
-/// The maximum time after the step, in seconds: the low load continues until the fleet has scaled down. The queueing
-/// model accepts a lower arrival rate once one minute shows it.
-const AFTER: f64 = 120.0;
 
 /// Runs the demo and prints its report. Exits with 0 only if the fleet scaled up and down.
 ///

@@ -9,7 +9,7 @@ use pushscale_testkit::load::RunningLoad;
 use tokio::sync::watch;
 
 use super::backend::{AggregatorOutput, Desired};
-use super::{AFTER, BEFORE, DemoOptions};
+use super::options::{AFTER, BEFORE, DemoOptions};
 
 /// How often the server counts are sampled for the charts.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);

@@ -10,9 +10,10 @@ use pushscale_simulator::cluster::Goal;
 use pushscale_testkit::load::LoadReport;
 
 use super::backend::Write;
+use super::chart;
 use super::hpa::{self, Simulated};
 use super::monitor::ServerCounts;
-use super::{DemoOptions, chart};
+use super::options::DemoOptions;
 
 /// Requests with a longer latency count as slow, like failed ones.
 const SLOW_AFTER: Duration = Duration::from_secs(1);

@@ -63,7 +63,7 @@ pub async fn run(options: &StatusOptions) -> Result<ExitCode, CommandError> {
                 "--watch prints a table: use -o wide, or kubectl get pushscalers -w -o json\n";
             clap::Error::raw(ErrorKind::ArgumentConflict, message).exit();
         }
-        return watch::run(api, options, columns).await;
+        return watch::run(api, options.name.as_deref(), columns).await;
     }
     let mut scalers = match &options.name {
         Some(name) => {

@@ -10,7 +10,6 @@ use kube::Api;
 use kube::runtime::watcher::{self, watcher};
 use pushscale_api::PushScaler;
 
-use super::StatusOptions;
 use super::row::{Columns, key, render, row};
 use crate::CommandError;
 use crate::cluster::ClusterError;
@@ -22,13 +21,14 @@ const REDRAW_INTERVAL: Duration = Duration::from_secs(5);
 /// Clears the screen, as `clear` does.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 
+/// Prints each change of the PushScaler of this name, or of all, until it is interrupted.
 pub(super) async fn run(
     api: Api<PushScaler>,
-    options: &StatusOptions,
+    name: Option<&str>,
     columns: Columns,
 ) -> Result<ExitCode, CommandError> {
     let mut config = watcher::Config::default();
-    if let Some(name) = &options.name {
+    if let Some(name) = name {
         config = config.fields(&format!("metadata.name={name}"));
     }
     let mut table = Table {
