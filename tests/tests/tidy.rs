@@ -440,10 +440,10 @@ fn the_rules_can_fail() {
     assert!(!anchors("# A heading").contains("another-heading"));
 
     let mut code = Code::default();
-    code.add(r#"register("readings"); read("LISTEN"); Reason::TargetWithinReach"#);
+    code.add(r#"register("pushes"); read("LISTEN"); Reason::TargetWithinReach"#);
     let line = "`PUSHSCALE_SIDECAR_LISTEN`, PUSHSCALE_SIDECAR_LISTENS";
     assert_eq!(code.unknown_variables(line), ["PUSHSCALE_SIDECAR_LISTENS"]);
-    let line = "pushscale_aggregator_readings_total, pushscale_sidecar_looks_total";
+    let line = "pushscale_aggregator_pushes_total, pushscale_sidecar_looks_total";
     assert_eq!(
         code.unknown_metrics(line),
         ["pushscale_sidecar_looks_total"]

@@ -150,7 +150,7 @@ async fn beside_torchserve(program: &std::path::Path) {
     );
     let metrics = http::get(cluster.admin, "/metrics").await.body;
     assert!(
-        metrics.contains("readings_total{outcome=\"accepted\"}"),
+        metrics.contains("pushes_total{outcome=\"accepted\"}"),
         "{metrics}"
     );
     load.stopper().stop();

@@ -36,7 +36,7 @@ async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
     let load = Load::QueueLatency(1.2);
     aggregator
         .push_until(&mut pods, load, || async {
-            count(&aggregator, "readings_total{outcome=\"accepted\"}").await > 0
+            count(&aggregator, "pushes_total{outcome=\"accepted\"}").await > 0
         })
         .await;
     let before = count_held(&aggregator).await;

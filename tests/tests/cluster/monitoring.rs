@@ -93,7 +93,7 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
     }
 
     // A rate needs two samples before each of its seconds.
-    let sampled = "count_over_time(pushscale_aggregator_readings_total[10s]) > 5";
+    let sampled = "count_over_time(pushscale_aggregator_pushes_total[10s]) > 5";
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
             !prometheus.query(sampled).await.is_empty()
@@ -125,7 +125,7 @@ fn imports_a_load(prometheus: &Prometheus, since: SystemTime) {
         ("prometheus:9090", prometheus.address().to_string()),
         (
             "nginx_ingress_controller_requests[1m]",
-            "pushscale_aggregator_readings_total[10s]".to_owned(),
+            "pushscale_aggregator_pushes_total[10s]".to_owned(),
         ),
         (
             "start=2026-01-05T00:00:00Z",

@@ -44,7 +44,7 @@ pub(crate) async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, s
 async fn assert_rejected(aggregator: &Aggregator, pod: &mut FakePod, status: u16, outcome: &str) {
     let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
     assert_eq!(answer.status, status, "{answer:?}");
-    let counted = format!("readings_total{{outcome=\"{outcome}\"}}");
+    let counted = format!("pushes_total{{outcome=\"{outcome}\"}}");
     let metrics = aggregator.metrics().await;
     assert!(metrics.contains(&counted), "{outcome}:\n{metrics}");
 }

@@ -71,7 +71,7 @@ async fn a_restarted_aggregator_receives_only_the_newest_reading() {
     http::until(SOON, || async { accepted(&second).await >= 1 }).await;
     // The sidecar keeps no queue: the twenty readings without an aggregator are not pushed afterwards.
     let metrics = http::get(second.admin, "/metrics").await.body;
-    let received: u64 = http::sum(&metrics, "pushscale_aggregator_readings_total");
+    let received: u64 = http::sum(&metrics, "pushscale_aggregator_pushes_total");
     let since = scrapes(sidecar.address).await - back;
     assert!(received < since + 10, "{since}: {metrics}");
     sidecar.end().await;

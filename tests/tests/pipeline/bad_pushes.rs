@@ -40,7 +40,7 @@ fn assert_error(answer: &Answer, status: u16, sentence: &str) {
 
 async fn is_counted(cluster: &FakeCluster, outcome: &str) -> bool {
     let metrics = http::get(cluster.admin, "/metrics").await.body;
-    metrics.contains(&format!("readings_total{{outcome=\"{outcome}\"}} 1"))
+    metrics.contains(&format!("pushes_total{{outcome=\"{outcome}\"}} 1"))
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn an_oversized_body_is_rejected_by_content_length_and_while_reading() {
     assert!(matches!(answer.status, 413 | 0), "{answer:?}");
     http::until(SOON, || async {
         let metrics = http::get(cluster.admin, "/metrics").await.body;
-        metrics.contains("readings_total{outcome=\"too_large\"} 2")
+        metrics.contains("pushes_total{outcome=\"too_large\"} 2")
     })
     .await;
     cluster.end().await;

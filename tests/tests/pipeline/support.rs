@@ -59,7 +59,7 @@ pub(crate) async fn accepted(cluster: &FakeCluster) -> u64 {
     let metrics = http::get(cluster.admin, "/metrics").await.body;
     http::sum(
         &metrics,
-        "pushscale_aggregator_readings_total{outcome=\"accepted\"}",
+        "pushscale_aggregator_pushes_total{outcome=\"accepted\"}",
     )
 }
 

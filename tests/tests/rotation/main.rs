@@ -86,10 +86,10 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     fleet.delete();
 }
 
-const EXPIRED: &str = r#"readings_total{outcome="token_expired"}"#;
-const MALFORMED: &str = r#"readings_total{outcome="invalid_body"}"#;
-const UNKNOWN: &str = r#"readings_total{outcome="unknown_pod"}"#;
-const ACCEPTED: &str = r#"readings_total{outcome="accepted"}"#;
+const EXPIRED: &str = r#"pushes_total{outcome="token_expired"}"#;
+const MALFORMED: &str = r#"pushes_total{outcome="invalid_body"}"#;
+const UNKNOWN: &str = r#"pushes_total{outcome="unknown_pod"}"#;
+const ACCEPTED: &str = r#"pushes_total{outcome="accepted"}"#;
 const REVIEWED: &str = r#"token_reviews_total{outcome="authenticated"}"#;
 
 /// Pushes an invalid body, and returns the status.
@@ -124,7 +124,7 @@ fn counted(cluster: &TestCluster) -> BTreeMap<String, f64> {
     lines
         .map(|(name, count)| (format!("{name}}}"), count.parse::<f64>().unwrap()))
         .filter(|(name, count)| {
-            let ours = ["readings_total{", "token_reviews_total{"];
+            let ours = ["pushes_total{", "token_reviews_total{"];
             *count > 0.0 && ours.iter().any(|start| name.starts_with(start))
         })
         .collect()

@@ -197,7 +197,7 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let mut all = Registration::new(registry, PREFIX);
         Self {
-            pushes: all.outcomes("readings", "Pushes received, by outcome"),
+            pushes: all.outcomes("pushes", "Pushes received, by outcome"),
             rejected_connections: all
                 .labeled(
                     "rejected_connections",
