@@ -20,7 +20,7 @@ const MARGIN: f64 = 1.25;
 
 /// Short requests that complete between two scrapes take no more than this multiple of the workers' time: some of them
 /// began before.
-const WORKERS_TIME: f64 = 1.5;
+const MAX_BUSY_FACTOR: f64 = 1.5;
 
 /// Service times are kept for one to two windows of this length.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -88,7 +88,7 @@ struct Queues {
     slots: f64,
     /// In seconds.
     batch_delay: f64,
-    batch_continuously: bool,
+    continuous_batching: bool,
 }
 
 /// The longest service time, in seconds, of the current window and of the previous one.
@@ -167,7 +167,7 @@ impl IdleDetector {
         let completed = now != last;
         // A step of a request that remains in flight.
         let stepped = now.services != last.services
-            && self.queues.is_some_and(|queues| queues.batch_continuously);
+            && self.queues.is_some_and(|queues| queues.continuous_batching);
         if arrived {
             self.arrived = Some(at);
         }
@@ -222,7 +222,7 @@ impl Queues {
             waiting: sum.waiting + queue.pending,
             slots: sum.slots + queue.slots(),
             batch_delay: sum.batch_delay.max(queue.batch_delay_seconds),
-            batch_continuously: sum.batch_continuously || queue.continuous_batching,
+            continuous_batching: sum.continuous_batching || queue.continuous_batching,
         })
     }
 }
@@ -239,10 +239,10 @@ fn longest_service(
     let Some(gauge) = gauge else {
         return served;
     };
-    let workers_time = |queues: Queues| WORKERS_TIME * queues.slots * elapsed.as_secs_f64();
+    let workers_time = |queues: Queues| MAX_BUSY_FACTOR * queues.slots * elapsed.as_secs_f64();
     match queues {
         // With continuous batching, each step of a request is seen.
-        Some(queues) if !queues.batch_continuously && served > workers_time(queues) => {
+        Some(queues) if !queues.continuous_batching && served > workers_time(queues) => {
             gauge.max(served)
         }
         _ => gauge,
@@ -282,11 +282,7 @@ impl fmt::Display for ServerActivity {
                 if *in_flight {
                     f.write_str(", at least one in flight")?;
                 }
-                write!(
-                    f,
-                    ", the last one arrived {:.1} s ago",
-                    unchanged.as_secs_f64()
-                )
+                write!(f, ", unchanged for {:.1} s", unchanged.as_secs_f64())
             }
         }
     }
