@@ -40,8 +40,8 @@ pub(crate) enum PushOutcome {
     Accepted,
     /// Any other status for which a retry does not help.
     Rejected,
-    /// 429 or 5xx.
-    Overloaded,
+    /// 429 or 5xx: overloaded, or not ready.
+    Unavailable,
     /// No response.
     Unreachable,
 }

@@ -24,7 +24,7 @@ pub(crate) enum AuthError {
     #[error("the API server could not review the token")]
     ReviewUnavailable,
     #[error("too many tokens from this address are in review or were denied: retry in ten seconds")]
-    TooManyDenials,
+    TooManyReviews,
     #[error("rate limit exceeded: a pod may push at most once every 50 ms")]
     RateLimited,
 }

@@ -146,7 +146,7 @@ impl ReviewLimiter {
         usage.advance(now);
         let own = usage.in_progress();
         if own + usage.denials >= self.max_per_address {
-            return Err(AuthError::TooManyDenials);
+            return Err(AuthError::TooManyReviews);
         }
         let of_pod = addresses.by_pod.get(pod).copied().unwrap_or_default();
         if of_pod >= MAX_PER_POD || (is_full && !addresses.displace(own + 1)) {

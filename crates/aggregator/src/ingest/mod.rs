@@ -242,13 +242,13 @@ impl From<AuthError> for PushError {
             AuthError::UnknownPod => PushOutcome::UnknownPod,
             AuthError::Denied => PushOutcome::TokenDenied,
             AuthError::ReviewUnavailable => PushOutcome::ReviewUnavailable,
-            AuthError::TooManyDenials => PushOutcome::TooManyDenials,
+            AuthError::TooManyReviews => PushOutcome::TooManyReviews,
             AuthError::RateLimited => PushOutcome::RateLimited,
         };
         let status = match error {
             AuthError::UnknownPod => StatusCode::NOT_FOUND,
             AuthError::ReviewUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            AuthError::TooManyDenials | AuthError::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            AuthError::TooManyReviews | AuthError::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNAUTHORIZED,
         };
         Self::new(status, outcome, error.to_string())

@@ -128,8 +128,8 @@ pub(crate) enum PushOutcome {
     TooLarge,
     /// 429: the pod pushes too often.
     RateLimited,
-    /// 429: too many denied tokens from this address.
-    TooManyDenials,
+    /// 429: too many tokens from this address are in review or were denied.
+    TooManyReviews,
     /// 429: the control loop is overloaded. 503: the pushes in progress use all memory for pushes.
     Overloaded,
     /// 503: the API server could not review the token.

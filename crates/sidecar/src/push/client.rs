@@ -168,7 +168,7 @@ impl PushClient {
             }
             // Overloaded or not ready yet: a retry may be accepted.
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                self.record_failure(PushOutcome::Overloaded, &error_of(&response.body));
+                self.record_failure(PushOutcome::Unavailable, &error_of(&response.body));
                 Pushed::Failed
             }
             status => {

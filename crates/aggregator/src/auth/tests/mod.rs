@@ -227,7 +227,7 @@ async fn forged_tokens_cause_at_most_ten_reviews_in_ten_seconds() {
         let expected = if forged < 10 {
             AuthError::Denied
         } else {
-            AuthError::TooManyDenials
+            AuthError::TooManyReviews
         };
         let found = error(&authenticator, &headers).await;
         assert_eq!(found, Some(expected), "{forged}");
@@ -278,7 +278,7 @@ async fn clients_that_hang_up_neither_leak_entries_nor_exceed_the_limit() {
     for forged in 0..1000 {
         let headers = token(&claims(json!("pushscale"), far_future + forged), "slow");
         let found = hang_up(&authenticator, &headers, ADDRESS).await;
-        let expected = (forged >= 10).then_some(AuthError::TooManyDenials);
+        let expected = (forged >= 10).then_some(AuthError::TooManyReviews);
         assert_eq!(found, expected, "{forged}");
     }
     assert_eq!(cached(&authenticator), (0, 10));
