@@ -34,14 +34,14 @@ pub(super) struct Departures {
     completed: f64,
     in_flight: Option<f64>,
     /// Waiting requests at the last scrape.
-    pending: f64,
+    waiting: f64,
     /// The mean number of busy workers, from the times of completed requests.
     busy: f64,
     /// The mean arrivals per second, without rejected requests.
     rate: f64,
     /// Responses, and requests that left the queue, with a memory of [`COMPARED_SERVICES`].
     responses: f64,
-    left: f64,
+    dequeued: f64,
     last: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Increment {
 
 impl Increment {
     /// Arrivals that were not rejected; negative if an earlier one failed.
-    fn accepted(&self) -> f64 {
+    fn admitted(&self) -> f64 {
         self.arrived - self.rejected
     }
 }
@@ -98,7 +98,7 @@ impl Departures {
         if elapsed > 0.0 {
             let weight = (elapsed / window).min(1.0);
             self.busy += (increment.times.in_workers() / elapsed - self.busy) * weight;
-            self.rate += (increment.accepted().max(0.0) / elapsed - self.rate) * weight;
+            self.rate += (increment.admitted().max(0.0) / elapsed - self.rate) * weight;
         }
         let Some(queue) = queue else {
             self.in_flight = None;
@@ -106,25 +106,27 @@ impl Departures {
         };
         let expected = self.by_littles_law(queue, service.unwrap_or_default());
         let slots = queue.slots();
-        let taken = self.arrived - self.rejected - queue.pending;
+        let dequeued = self.arrived - self.rejected - queue.waiting;
         let in_flight = match (self.in_flight, service) {
             // Nothing has completed yet: otherwise the workers would have taken more than they can process.
-            (Some(before), None) if taken <= slots => before + self.left_queue(&increment, queue),
+            (Some(before), None) if dequeued <= slots => {
+                before + self.dequeued_since_last(&increment, queue)
+            }
             (Some(before), Some(service)) if increment.has_timed => {
                 before + self.change(&increment, queue, service, elapsed, expected - before)
             }
             _ => expected,
         };
-        self.pending = queue.pending;
+        self.waiting = queue.waiting;
         // While requests wait, every worker is busy.
-        let least = if queue.pending > 0.0 {
+        let least = if queue.waiting > 0.0 {
             queue.workers_ready
         } else {
             0.0
         };
         let in_flight = in_flight.max(least).min(slots);
         self.in_flight = Some(in_flight);
-        let present = queue.pending + in_flight;
+        let present = queue.waiting + in_flight;
         let initial = *self.initial.get_or_insert(present);
         let completed = self.arrived - self.rejected + initial - present;
         // A bound may correct the estimate upwards, but a counter must not decrease.
@@ -145,29 +147,29 @@ impl Departures {
         elapsed: f64,
         surplus: f64,
     ) -> f64 {
-        let left = self.left_queue(increment, queue);
+        let dequeued = self.dequeued_since_last(increment, queue);
         let by_time = || increment.times.in_workers() / service;
         let responses = increment.responses.unwrap_or_else(by_time);
         let services = elapsed / service;
         let kept = 1.0 - (services / COMPARED_SERVICES).min(1.0);
         self.responses = self.responses * kept + responses;
-        self.left = (self.left * kept + left).max(0.0);
+        self.dequeued = (self.dequeued * kept + dequeued).max(0.0);
         let most = queue.slots() + 1.0;
-        let missing = self.left - self.responses;
+        let missing = self.dequeued - self.responses;
         let (completed, within) = if missing > most {
-            (responses + left * missing / self.left, 2.0)
+            (responses + dequeued * missing / self.dequeued, 2.0)
         } else if missing < -most {
-            (responses * self.left / self.responses, 2.0)
+            (responses * self.dequeued / self.responses, 2.0)
         } else {
             (responses, service.clamp(1.0, CORRECTED_SERVICES))
         };
-        let change = left - completed;
+        let change = dequeued - completed;
         change + (surplus - change) * (services / within).min(1.0)
     }
 
     /// Returns how many requests workers have taken from the queue since the last scrape.
-    fn left_queue(&self, increment: &Increment, queue: &Queue) -> f64 {
-        increment.accepted() - (queue.pending - self.pending)
+    fn dequeued_since_last(&self, increment: &Increment, queue: &Queue) -> f64 {
+        increment.admitted() - (queue.waiting - self.waiting)
     }
 
     /// Returns the number of requests that workers are expected to process: the work per second. If most of it is not
@@ -176,9 +178,9 @@ impl Departures {
         let work = self.rate * service;
         // While requests wait, every worker is busy, but its batch may have begun with fewer requests than wait now.
         // Counting it as full made the requests of small fleets seem to take twice as long.
-        if queue.pending >= queue.batch_size {
+        if queue.waiting >= queue.batch_size {
             queue.slots()
-        } else if queue.pending > 0.0 {
+        } else if queue.waiting > 0.0 {
             self.busy.max(work)
         } else if self.busy < work / 2.0 {
             work

@@ -35,7 +35,7 @@ pub struct ModelTracker {
 #[derive(Clone, Copy, Debug)]
 struct ProgressMark {
     admitted: f64,
-    pending: f64,
+    waiting: f64,
 }
 
 /// The counters at the last scrape.
@@ -46,7 +46,7 @@ struct Before {
     wait: f64,
     sojourn: f64,
     admitted: f64,
-    pending: Option<f64>,
+    waiting: Option<f64>,
     full: bool,
 }
 
@@ -111,7 +111,7 @@ impl Estimate {
             completed_total: self.completed,
             wait_seconds_total: counters.wait_seconds,
             sojourn_seconds_total: counters.sojourn_seconds,
-            waiting: queue.map(|queue| queue.pending),
+            waiting: queue.map(|queue| queue.waiting),
             in_flight: self.in_flight,
             capacity_left: queue.map(|queue| queue.capacity_left),
             workers_ready: queue.map(|queue| queue.workers_ready),
@@ -151,7 +151,7 @@ impl ModelTracker {
         };
         RejectionShare::new(
             counters.arrivals.unwrap_or_default() - before.arrivals,
-            queue.pending - before.pending.unwrap_or_default(),
+            queue.waiting - before.waiting.unwrap_or_default(),
             at.saturating_sub(before.at),
             queue,
             before.full,
@@ -204,26 +204,26 @@ impl ModelTracker {
         };
         let deltas = self.deltas(now, (arrived - rejected).max(0.0));
         let admitted = before.map_or(0.0, |before| before.admitted) + deltas.admitted;
-        let pending = scrape.queue.map(|queue| queue.pending);
+        let waiting = scrape.queue.map(|queue| queue.waiting);
 
         // Whether requests left the queue since the last progress, according to its depth.
         let dequeued = self
             .progress_mark
-            .zip(pending)
-            .is_some_and(|(mark, pending)| {
-                admitted - mark.admitted - (pending - mark.pending) >= JITTER
+            .zip(waiting)
+            .is_some_and(|(mark, waiting)| {
+                admitted - mark.admitted - (waiting - mark.waiting) >= JITTER
             });
         let gauge_changed = self
             .service
             .observe_gauge(now.service_seconds, deltas.sojourn > 0.0);
         if !self.service.has_gauge() && arrived > 0.0 && deltas.sojourn > 0.0 {
-            self.observe_service_without_gauge(before, pending, arrived, deltas);
+            self.observe_service_without_gauge(before, waiting, arrived, deltas);
         }
         let progress = deltas.sojourn > 0.0 || dequeued || gauge_changed;
-        let first_queue = pending.is_some() && self.progress_mark.is_none();
-        if progress || pending == Some(0.0) || first_queue {
+        let first_queue = waiting.is_some() && self.progress_mark.is_none();
+        if progress || waiting == Some(0.0) || first_queue {
             self.note_progress(scrape.at);
-            self.progress_mark = pending.map(|pending| ProgressMark { admitted, pending });
+            self.progress_mark = waiting.map(|waiting| ProgressMark { admitted, waiting });
         }
         self.before = Some(Before {
             at: scrape.at,
@@ -231,7 +231,7 @@ impl ModelTracker {
             wait,
             sojourn,
             admitted,
-            pending,
+            waiting,
             full,
         });
         self.completed_wait
@@ -279,7 +279,7 @@ impl ModelTracker {
             return (None, Basis::Nothing);
         }
         let idle = at.saturating_sub(self.last_progress);
-        let stalled = (queue.pending > 0.0 && idle > self.stall_after()).then_some(idle);
+        let stalled = (queue.waiting > 0.0 && idle > self.stall_after()).then_some(idle);
         self.stalled = stalled.is_some();
         self.queue_wait.wait(queue, self.service.seconds(), stalled)
     }
@@ -298,12 +298,12 @@ impl ModelTracker {
     fn observe_service_without_gauge(
         &mut self,
         before: Option<Before>,
-        pending: Option<f64>,
+        waiting: Option<f64>,
         arrived: f64,
         deltas: CounterDeltas,
     ) {
         let in_workers = deltas.in_workers();
-        let no_queue = match (before.and_then(|before| before.pending), pending) {
+        let no_queue = match (before.and_then(|before| before.waiting), waiting) {
             (Some(then), Some(now)) => then <= 0.0 && now <= 0.0,
             _ => deltas.wait < 0.1 * deltas.sojourn,
         };

@@ -27,7 +27,7 @@ pub(super) struct QueueWait {
 #[derive(Clone, Copy, Debug)]
 struct Point {
     at: Duration,
-    pending: f64,
+    waiting: f64,
     /// Arrivals that were not rejected, cumulative.
     admitted: f64,
 }
@@ -40,13 +40,13 @@ impl QueueWait {
 
     /// Processes the next scrape. `admitted` is the cumulative number of arrivals that were not rejected.
     pub(super) fn observe(&mut self, at: Duration, queue: &Queue, admitted: f64) {
-        if queue.pending <= 0.0 || queue.workers_ready <= 0.0 {
+        if queue.waiting <= 0.0 || queue.workers_ready <= 0.0 {
             self.points.clear();
             return;
         }
         self.points.push_back(Point {
             at,
-            pending: queue.pending,
+            waiting: queue.waiting,
             admitted,
         });
         while self
@@ -65,8 +65,8 @@ impl QueueWait {
         if elapsed < RATE_WINDOW {
             return None;
         }
-        let departed = (last.admitted - first.admitted) - (last.pending - first.pending);
-        (departed >= JITTER).then(|| departed / elapsed.as_secs_f64())
+        let dequeued = (last.admitted - first.admitted) - (last.waiting - first.waiting);
+        (dequeued >= JITTER).then(|| dequeued / elapsed.as_secs_f64())
     }
 
     /// Returns the expected queue latency of a request that arrives now, in seconds, and its basis. `stalled` is the
@@ -77,18 +77,18 @@ impl QueueWait {
         service: Option<f64>,
         stalled: Option<Duration>,
     ) -> (Option<f64>, Basis) {
-        if queue.pending <= 0.0 {
+        if queue.waiting <= 0.0 {
             return (Some(0.0), Basis::EmptyQueue);
         }
         let by_service = service
             .filter(|_| !queue.continuous_batching && queue.workers_ready > 0.0)
-            .map(|seconds| queue.pending * seconds / queue.slots());
+            .map(|seconds| queue.waiting * seconds / queue.slots());
         if let Some(stalled) = stalled {
             let min = stalled.as_secs_f64();
             return (Some(by_service.unwrap_or(min).max(min)), Basis::Stalled);
         }
         if let Some(rate) = self.rate() {
-            return (Some(queue.pending / rate), Basis::WaitingOverRate);
+            return (Some(queue.waiting / rate), Basis::WaitingOverRate);
         }
         match by_service {
             Some(wait) => (Some(wait), Basis::WaitingTimesService),

@@ -65,7 +65,7 @@ mod tests {
 
     fn full(arrived: f64, grown: f64, service: Option<f64>) -> RejectionShare {
         let queue = Queue {
-            pending: 20.0,
+            waiting: 20.0,
             workers_ready: 1.0,
             batch_size: 1.0,
             ..Queue::default()

@@ -71,7 +71,7 @@ pub struct Host {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Queue {
     /// Waiting requests.
-    pub pending: f64,
+    pub waiting: f64,
     /// Free capacity of the queue, in requests.
     pub capacity_left: f64,
     /// Ready workers.

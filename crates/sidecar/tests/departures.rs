@@ -246,13 +246,13 @@ impl Server {
     }
 
     /// The next second of one model: arrivals, requests waiting at its end, and completions of 100 ms each.
-    fn model(&mut self, name: &str, arrived: f64, pending: f64, served: f64) {
+    fn model(&mut self, name: &str, arrived: f64, waiting: f64, served: f64) {
         let (counters, queue) = self.models.get_mut(name).unwrap();
-        let capacity = queue.pending + queue.capacity_left;
+        let capacity = queue.waiting + queue.capacity_left;
         counters.arrivals = counters.arrivals.map(|count| count + arrived);
         counters.sojourn_seconds = counters.sojourn_seconds.map(|sum| sum + served * 0.1);
-        queue.pending = pending;
-        queue.capacity_left = capacity - pending;
+        queue.waiting = waiting;
+        queue.capacity_left = capacity - waiting;
     }
 
     fn scrape(&mut self, reader: &mut Reader) -> BTreeMap<String, Model<'static>> {

@@ -29,11 +29,11 @@ async fn started(service_ms: u64) -> EmulatedServer {
     server
 }
 
-async fn waiting(server: &EmulatedServer, pending: usize) -> Client {
+async fn queued_client(server: &EmulatedServer, waiting: usize) -> Client {
     let mut client = Client::connect(server.addresses().inference).await;
     client.post(MODEL, "{}").await;
     eventually("the request waits", || async {
-        server.pending("sleepy") == pending
+        server.waiting("sleepy") == waiting
     })
     .await;
     client
@@ -76,7 +76,7 @@ async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() 
     let mut client = Client::connect(server.addresses().inference).await;
     client.post(MODEL, "{}").await;
     eventually("the request is in flight", || async {
-        requests(&server).await.is_some() && server.pending("sleepy") == 0
+        requests(&server).await.is_some() && server.waiting("sleepy") == 0
     })
     .await;
     server.freeze(true);
@@ -121,7 +121,7 @@ async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
         requests(&server).await == Some(1.0)
     })
     .await;
-    let mut second = waiting(&server, 1).await;
+    let mut second = queued_client(&server, 1).await;
     assert!(first.is_silent(Duration::from_millis(200)).await);
     let page = get(at.metrics, "/metrics").await.body;
     assert_eq!(sum(&page, "ts_inference_requests_total"), Some(2.0));

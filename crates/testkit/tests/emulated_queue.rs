@@ -86,7 +86,7 @@ async fn light_load_causes_no_queue() {
     assert_eq!(page.requests(), 8.0);
     assert!(page.inference() <= latency, "{latency}: {}", page.0);
     assert!(page.inference() - page.queue() >= 8.0 * 0.020);
-    assert_eq!(server.pending("sleepy"), 0);
+    assert_eq!(server.waiting("sleepy"), 0);
     // A busy machine delays some requests, but not all of them.
     eventually("a request waits less than 5 ms", || async {
         assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
@@ -108,7 +108,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
     let elapsed = load.began().elapsed().as_secs_f64();
     let mut waiting = 0;
     eventually("every request is completed, in flight or waiting", || {
-        waiting = server.pending("sleepy");
+        waiting = server.waiting("sleepy");
         let sum = load.samples_since(0).len() + 1 + waiting;
         async move { sum == 160 }
     })
@@ -152,7 +152,7 @@ async fn a_full_queue_rejects_requests_that_are_counted() {
     first.post(MODEL, "{}").await;
     eventually("the first request is in flight", || async {
         let arrived = sum(&Page::of(at).await.0, "ts_inference_requests_total");
-        arrived == Some(1.0) && server.pending("sleepy") == 0
+        arrived == Some(1.0) && server.waiting("sleepy") == 0
     })
     .await;
     // The queue holds five.
@@ -163,7 +163,7 @@ async fn a_full_queue_rejects_requests_that_are_counted() {
     .await;
     let refused = load.samples_since(0);
     assert!(refused.iter().all(|s| s.outcome == Outcome::Status(503)));
-    assert_eq!(server.pending("sleepy"), 5);
+    assert_eq!(server.waiting("sleepy"), 5);
     let page = Page::of(at).await;
     assert_eq!(page.requests(), 41.0);
     assert_eq!(page.value("Requests5XX"), 35.0);
@@ -193,7 +193,7 @@ async fn two_workers_process_two_requests_at_once() {
     })
     .await;
     eventually("two are in flight", || async {
-        server.pending("sleepy") == 1
+        server.waiting("sleepy") == 1
     })
     .await;
     let models = describe(at.management, "sleepy").await;
@@ -217,7 +217,7 @@ async fn requests_wait_while_the_model_loads() {
     let mut client = Client::connect(at.inference).await;
     client.post(MODEL, "{}").await;
     eventually("the request waits", || async {
-        server.pending("sleepy") == 1
+        server.waiting("sleepy") == 1
     })
     .await;
     let models = describe(at.management, "sleepy").await;
@@ -289,10 +289,10 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
     .await;
     let mut client = Client::connect(at.inference).await;
     client.post(MODEL, "{}").await;
-    // In the batch, it is no longer pending.
+    // In the batch, it no longer waits.
     eventually("the request is in the batch", || async {
         let arrived = sum(&Page::of(at).await.0, "ts_inference_requests_total");
-        arrived == Some(1.0) && server.pending("sleepy") == 0
+        arrived == Some(1.0) && server.waiting("sleepy") == 0
     })
     .await;
     assert!(!Page::of(at).await.has("ts_inference_latency_microseconds"));
@@ -314,11 +314,11 @@ async fn grpc_requests_count_on_arrival_and_in_the_gauges_but_not_in_the_latenci
     let page = Page::of(at).await;
     assert_eq!(page.requests(), 40.0);
     eventually("39 wait", || async {
-        support::pending(at.management, "sleepy").await == 39
+        support::waiting(at.management, "sleepy").await == 39
     })
     .await;
     server.block_workers(0);
-    eventually("all served", || async { server.pending("sleepy") == 0 }).await;
+    eventually("all served", || async { server.waiting("sleepy") == 0 }).await;
     eventually("the last one is counted", || async {
         sum(&Page::of(at).await.0, "QueueTime").is_some_and(|t| t > 300.0)
     })
@@ -346,7 +346,7 @@ async fn clients_that_give_up_do_not_shorten_the_queue() {
     assert_eq!(report.summary().by_outcome["timeout"].n, 10);
     eventually(
         "nine wait, although their clients have disconnected",
-        || async { server.pending("sleepy") == 9 },
+        || async { server.waiting("sleepy") == 9 },
     )
     .await;
     server.block_workers(0);

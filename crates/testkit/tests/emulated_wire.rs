@@ -264,7 +264,7 @@ async fn a_full_queue_rejects_with_the_captured_response() {
         eventually("the request has arrived", || async {
             let page = get(at.metrics, "/metrics").await.body;
             let arrived = support::sum(&page, "ts_inference_requests_total");
-            arrived == Some(expected as f64 + 1.0) && server.pending("sleepy") == expected
+            arrived == Some(expected as f64 + 1.0) && server.waiting("sleepy") == expected
         })
         .await;
     }

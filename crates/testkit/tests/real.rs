@@ -11,7 +11,7 @@ use pushscale_testkit::load::{LoadOptions, LoadReport, RunningLoad, Step};
 use pushscale_testkit::local_torchserve::{LocalTorchServe, LocalTorchServeError, ServerOptions};
 use pushscale_testkit::{Addresses, MetricsMode, cache};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{SOON, describe, get, pending, sum};
+use support::{SOON, describe, get, sum, waiting};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -194,7 +194,7 @@ async fn a_server_that_cannot_start_reports_the_reason() {
 #[derive(Debug)]
 struct Observed {
     /// `pendingRequests` with the time since the start of the overload, about twice per second until it is 0.
-    pending: Vec<(f64, u64)>,
+    waiting: Vec<(f64, u64)>,
     requests: f64,
     light: Latencies,
     overload: Latencies,
@@ -257,7 +257,7 @@ async fn observe(at: Addresses) -> Observed {
     loop {
         poll_at += Duration::from_millis(500);
         sleep_until(poll_at).await;
-        let waiting = pending(at.management, "sleepy").await;
+        let waiting = waiting(at.management, "sleepy").await;
         let time = began.elapsed().as_secs_f64();
         series.push((time, waiting));
         gets += 1.0;
@@ -283,7 +283,7 @@ async fn observe(at: Addresses) -> Observed {
     }
     let successes = |page: &str| sum(page, "Requests2XX").unwrap_or(0.0);
     Observed {
-        pending: series,
+        waiting: series,
         requests: sum(&after, "ts_inference_requests_total").unwrap(),
         light,
         overload: Latencies::read(&after).minus(light),
@@ -302,9 +302,9 @@ impl Observed {
         assert!(self.overload.service() > 80.0 * 0.1, "{server}: {self:?}");
 
         // Little's law: the waits add up to the time integral of the number of waiting requests.
-        let points = [(0.0, 0)].into_iter().chain(self.pending.iter().copied());
+        let points = [(0.0, 0)].into_iter().chain(self.waiting.iter().copied());
         let area: f64 = points
-            .zip(&self.pending)
+            .zip(&self.waiting)
             .map(|((from, a), &(to, b))| (to - from) * (a + b) as f64 / 2.0)
             .sum();
         let off = self.overload.queue / area - 1.0;
@@ -316,9 +316,9 @@ impl Observed {
 
         // One worker that is never idle completes the requests in sequence, so the last one has waited for the others.
         let last_arrival = SECONDS - 1.0 / RATE;
-        let nonzero = self.pending.iter().filter(|(_, waiting)| *waiting > 0);
+        let nonzero = self.waiting.iter().filter(|(_, waiting)| *waiting > 0);
         let nonzero = nonzero.map(|(time, _)| *time).fold(0.0, f64::max);
-        let (zero, _) = *self.pending.last().unwrap();
+        let (zero, _) = *self.waiting.last().unwrap();
         let shortest = nonzero - last_arrival - 1.0;
         let longest = zero - last_arrival + 1.0;
         assert!(

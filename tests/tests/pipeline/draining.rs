@@ -21,7 +21,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
     server.block_workers(1);
     let load = load(&server, f64::from(REQUESTS) * 10.0, 0.1);
     http::until(SOON, || async {
-        server.pending("sleepy") == REQUESTS as usize - 1
+        server.waiting("sleepy") == REQUESTS as usize - 1
     })
     .await;
     let address = sidecar.address;
@@ -36,7 +36,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
     let released = Instant::now();
     server.block_workers(0);
     let (first, first_at) = first.await.unwrap();
-    assert_eq!(server.pending("sleepy"), 0);
+    assert_eq!(server.waiting("sleepy"), 0);
     let (second, second_at) = second.await.unwrap();
     for answer in [first, second] {
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -173,8 +173,8 @@ impl IdleDetector {
         }
         // A worker took its request while others waited or as it arrived. If the queue depth is unknown, each
         // completion may have been followed by a request from the queue.
-        let taken = waiting.map_or(completed, |waiting| waiting > 0.0);
-        if arrived || taken || stepped {
+        let dequeued = waiting.map_or(completed, |waiting| waiting > 0.0);
+        if arrived || dequeued || stepped {
             self.changed = at;
         }
         if completed {
@@ -219,7 +219,7 @@ impl Completions {
 impl Queues {
     fn of<'a>(queues: impl Iterator<Item = &'a Queue>) -> Self {
         queues.fold(Self::default(), |sum, queue| Self {
-            waiting: sum.waiting + queue.pending,
+            waiting: sum.waiting + queue.waiting,
             slots: sum.slots + queue.slots(),
             batch_delay: sum.batch_delay.max(queue.batch_delay_seconds),
             continuous_batching: sum.continuous_batching || queue.continuous_batching,

@@ -14,7 +14,7 @@ struct Server {
     reader: Reader,
     watch: DrainWatch,
     counters: Counters,
-    pending: Option<f64>,
+    waiting: Option<f64>,
     batches_continuously: bool,
     recognised: bool,
 }
@@ -37,7 +37,7 @@ fn drain(deadline_seconds: u64) -> (Drain, Server, Shutdown) {
             sojourn_seconds: Some(0.0),
             service_seconds: None,
         },
-        pending: Some(0.0),
+        waiting: Some(0.0),
         batches_continuously: false,
         recognised: true,
     };
@@ -65,8 +65,8 @@ impl Server {
     }
 
     fn scrape(&mut self) {
-        let queue = self.pending.map(|pending| Queue {
-            pending,
+        let queue = self.waiting.map(|waiting| Queue {
+            waiting,
             workers_ready: 1.0,
             batch_size: 1.0,
             continuous_batching: self.batches_continuously,
@@ -150,9 +150,9 @@ async fn an_idle_server_is_drained_after_the_shortest_drain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shorter_deadline_drains_only_an_idle_server() {
-    for (pending, wanted) in [(0.0, "drained after 2.0 s"), (1.0, "not drained: deadline")] {
+    for (waiting, wanted) in [(0.0, "drained after 2.0 s"), (1.0, "not drained: deadline")] {
         let (drain, mut server, _) = drain(2);
-        server.pending = Some(pending);
+        server.waiting = Some(waiting);
         server.scrape_for(5.0).await;
         let (text, after) = response(&drain, server.scrape_for(60.0)).await;
         assert!(text.starts_with(wanted), "{text}");
@@ -165,13 +165,13 @@ async fn waiting_requests_delay_the_response() {
     let (drain, mut server, _) = drain(25);
     server.scrape_for(1.0).await;
     let life = async {
-        server.pending = Some(3.0);
+        server.waiting = Some(3.0);
         for _ in 0..3 {
             server.arrives();
         }
         server.scrape_for(6.0).await;
         server.completes(0.1);
-        server.pending = Some(0.0);
+        server.waiting = Some(0.0);
         server.scrape_for(60.0).await;
     };
     let (text, after) = response(&drain, life).await;
@@ -221,7 +221,7 @@ async fn a_request_without_a_completion_delays_the_response() {
 #[tokio::test(start_paused = true)]
 async fn without_the_management_port_the_counters_decide() {
     let (drain, mut server, _) = drain(25);
-    server.pending = None;
+    server.waiting = None;
     server.scrape_for(1.0).await;
     let life = async {
         for _ in 0..60 {
@@ -311,9 +311,9 @@ async fn each_step_of_continuous_batching_delays_the_response() {
                 *server.counters.sojourn_seconds.as_mut().unwrap() += 20.0;
             }
             // The management port does not respond for a moment.
-            server.pending = None;
+            server.waiting = None;
             server.scrape();
-            server.pending = Some(0.0);
+            server.waiting = Some(0.0);
             server.scrape_for(60.0).await;
         };
         let (text, after) = response(&drain, life).await;

@@ -127,9 +127,9 @@ impl Management {
         }
         let mut new_queues = Vec::new();
         for name in self.choose(page) {
-            let before = self.pending(&name);
+            let before = self.waiting(&name);
             self.describe(&name).await?;
-            if before.is_none_or(|pending| pending <= 0.0) && self.pending(&name) > Some(0.0) {
+            if before.is_none_or(|waiting| waiting <= 0.0) && self.waiting(&name) > Some(0.0) {
                 new_queues.push(name);
             }
         }
@@ -142,8 +142,8 @@ impl Management {
         Ok(())
     }
 
-    fn pending(&self, name: &str) -> Option<f64> {
-        Some(self.models.get(name)?.queue?.pending)
+    fn waiting(&self, name: &str) -> Option<f64> {
+        Some(self.models.get(name)?.queue?.waiting)
     }
 
     /// Lists the models. Those of the page that are not registered any more have an empty queue.
@@ -198,7 +198,7 @@ impl Management {
                 continue;
             }
             let busy =
-                entry.queue.is_none_or(|queue| queue.pending > 0.0) || entry.arrivals != arrivals;
+                entry.queue.is_none_or(|queue| queue.waiting > 0.0) || entry.arrivals != arrivals;
             entry.arrivals = arrivals;
             if busy {
                 chosen.push(name.clone());

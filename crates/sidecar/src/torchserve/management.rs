@@ -117,7 +117,7 @@ impl Queues<'_> {
         let mut versions = self.0.iter().map(Version::queue);
         let first = versions.next()?;
         Some(versions.fold(first, |sum, version| Queue {
-            pending: (sum.pending + version.pending).min(f64::MAX),
+            waiting: (sum.waiting + version.waiting).min(f64::MAX),
             // Requests are rejected as soon as the queue of one version is full.
             capacity_left: sum.capacity_left.min(version.capacity_left),
             workers_ready: sum.workers_ready + version.workers_ready,
@@ -148,7 +148,7 @@ impl Version<'_> {
             .filter(|worker| worker.status == "READY");
         let workers_ready = ready.count() as f64;
         Queue {
-            pending: self.job_queue_status.pending_requests.max(0.0),
+            waiting: self.job_queue_status.pending_requests.max(0.0),
             capacity_left: self.job_queue_status.remaining_capacity.max(0.0),
             workers_ready,
             batch_size: self.batch_size.unwrap_or(1.0).clamp(1.0, MAX_BATCH),
@@ -177,7 +177,7 @@ mod tests {
             .sum()
             .unwrap();
         assert_eq!(queue.workers_ready, 2.0);
-        assert_eq!(queue.pending, 0.0);
+        assert_eq!(queue.waiting, 0.0);
         assert_eq!(queue.batch_delay_seconds, 0.1);
     }
 
@@ -206,7 +206,7 @@ mod tests {
             r#"{"workers":[],"jobQueueStatus":{"remainingCapacity":0,"pendingRequests":1e308}}"#;
         let body = format!("[{version},{version}]");
         let queues: Queues<'_> = serde_json::from_str(&body).unwrap();
-        assert_eq!(queues.sum().unwrap().pending, f64::MAX);
+        assert_eq!(queues.sum().unwrap().waiting, f64::MAX);
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(super) fn scrapes(pod: u64, view: &View<'_>) -> bool {
 pub(super) fn queue(waiting: u32, view: &View<'_>) -> Queue {
     let batching = &view.batching;
     Queue {
-        pending: waiting.into(),
+        waiting: waiting.into(),
         capacity_left: view.queue.saturating_sub(waiting).into(),
         workers_ready: view.workers.into(),
         batch_size: batching.size.max(1).into(),

@@ -169,7 +169,7 @@ impl Description {
             workers: model.workers().map(WorkerDescription::of).collect(),
             job_queue_status: JobQueueStatus {
                 remaining_capacity: model.queue.remaining(),
-                pending_requests: model.queue.pending(),
+                pending_requests: model.queue.waiting(),
             },
         }
     }

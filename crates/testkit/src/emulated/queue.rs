@@ -38,12 +38,12 @@ impl JobQueue {
         Ok(())
     }
 
-    pub(super) fn pending(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.jobs.lock().len()
     }
 
     pub(super) fn remaining(&self) -> usize {
-        self.capacity.saturating_sub(self.pending())
+        self.capacity.saturating_sub(self.waiting())
     }
 
     /// Waits for a first job, and then for the batch to fill, at most for `delay`.
@@ -94,12 +94,12 @@ mod tests {
             queue.offer(job(n)).unwrap();
         }
         assert!(queue.offer(job(4.0)).is_err());
-        assert_eq!((queue.pending(), queue.remaining()), (3, 0));
+        assert_eq!((queue.waiting(), queue.remaining()), (3, 0));
         let batch = queue.take_batch(1, Duration::ZERO).await;
         assert_eq!(order(&batch), [1.0]);
         let batch = queue.take_batch(4, Duration::from_millis(200)).await;
         assert_eq!(order(&batch), [2.0, 3.0]);
-        assert_eq!((queue.pending(), queue.remaining()), (0, 3));
+        assert_eq!((queue.waiting(), queue.remaining()), (0, 3));
     }
 
     #[tokio::test(start_paused = true)]

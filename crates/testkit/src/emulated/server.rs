@@ -105,14 +105,14 @@ impl EmulatedServer {
 
     /// Returns the queue depth over all versions of a model, without requests in flight; 0 for an unknown model and
     /// before the ports open.
-    pub fn pending(&self, model: &str) -> usize {
+    pub fn waiting(&self, model: &str) -> usize {
         let Some(process) = self.process() else {
             return 0;
         };
         let models = process.models.iter();
         models
             .filter(|m| m.options.name == model)
-            .map(|m| m.queue.pending())
+            .map(|m| m.queue.waiting())
             .sum()
     }
 

@@ -139,7 +139,7 @@ pub fn sum(page: &str, family: &str) -> Option<f64> {
 }
 
 /// `jobQueueStatus.pendingRequests` of a model's only version.
-pub async fn pending(management: SocketAddr, model: &str) -> u64 {
+pub async fn waiting(management: SocketAddr, model: &str) -> u64 {
     let models = describe(management, model).await;
     models[0]["jobQueueStatus"]["pendingRequests"]
         .as_u64()

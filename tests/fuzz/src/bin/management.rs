@@ -31,7 +31,7 @@ fuzz_target!(|body: &[u8]| {
         && let Some(sum) = queues.sum()
     {
         for value in [
-            sum.pending,
+            sum.waiting,
             sum.capacity_left,
             sum.workers_ready,
             sum.batch_size,
