@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 use crate::moment::Moment;
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 use crate::policy::{Bounds, HpaCompatibility, SYNC_PERIOD};
 use crate::snapshot::visit;
 
@@ -261,7 +261,7 @@ impl History {
                 Amount::Pods(pods) => saturate(start.saturating_add(i64::from(pods))),
                 // Computed in doubles and in this order like the HPA: 100 + 10% is 111.
                 Amount::Percent(percent) => {
-                    whole((start as f64 * (1.0 + f64::from(percent) / 100.0)).ceil())
+                    to_u32_saturating((start as f64 * (1.0 + f64::from(percent) / 100.0)).ceil())
                 }
             }
         });
@@ -279,7 +279,7 @@ impl History {
                 Amount::Pods(pods) => saturate(start.saturating_sub(i64::from(pods))),
                 // Truncated toward zero: 20 − 90% is 1.
                 Amount::Percent(percent) => {
-                    whole(start as f64 * (1.0 - f64::from(percent) / 100.0))
+                    to_u32_saturating(start as f64 * (1.0 - f64::from(percent) / 100.0))
                 }
             }
         });

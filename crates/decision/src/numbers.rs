@@ -8,7 +8,7 @@ use std::fmt;
     clippy::cast_sign_loss,
     reason = "clamped to an int32's range first"
 )]
-pub(crate) fn whole(number: f64) -> u32 {
+pub(crate) fn to_u32_saturating(number: f64) -> u32 {
     number.clamp(0.0, f64::from(i32::MAX)) as u32
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn whole(number: f64) -> u32 {
     clippy::cast_possible_truncation,
     reason = "losing digits is the purpose"
 )]
-pub(crate) fn single(value: f64) -> f32 {
+pub(crate) fn to_f32(value: f64) -> f32 {
     value.min(1e9) as f32
 }
 

@@ -2,7 +2,7 @@
 
 use crate::average::{Average, Groups};
 use crate::latency::Latency;
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 use crate::policy::{HpaCompatibility, Metric};
 use crate::step::Step;
 
@@ -160,5 +160,5 @@ fn contradicts(ratio: f64, replicas: u32, current: u32) -> bool {
 /// Beyond an int32, the HPA's conversion yields the smallest int32 on amd64 and scales to `minReplicas`. Here it
 /// saturates at the largest: an overload must never look like idleness.
 fn round_up(ratio: f64, pods: u32) -> u32 {
-    whole((ratio * f64::from(pods)).ceil())
+    to_u32_saturating((ratio * f64::from(pods)).ceil())
 }

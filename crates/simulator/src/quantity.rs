@@ -31,7 +31,7 @@ pub(crate) fn seconds(text: &str) -> Option<usize> {
     if seconds.fract() != 0.0 || seconds > MAX_SECONDS as f64 {
         return None;
     }
-    Some(whole(seconds) as usize)
+    Some(to_u32_saturating(seconds) as usize)
 }
 
 /// Converts to a whole number toward zero, saturating at 0 and at the largest one.
@@ -40,7 +40,7 @@ pub(crate) fn seconds(text: &str) -> Option<usize> {
     clippy::cast_sign_loss,
     reason = "a double saturates"
 )]
-pub fn whole(number: f64) -> u32 {
+pub fn to_u32_saturating(number: f64) -> u32 {
     number as u32
 }
 

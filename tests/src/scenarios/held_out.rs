@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use pushscale_simulator::cluster::{Balancing, ClusterSpec, Goal};
 use pushscale_simulator::scenario::random::{
-    Random, exponential, log_uniform, normal, pick, whole,
+    Random, exponential, log_uniform, normal, pick, to_u32_saturating,
 };
 use pushscale_simulator::scenario::{Scenario, Source};
 use pushscale_simulator::traffic::Traffic;
@@ -47,7 +47,7 @@ pub fn held_out_scenario(seed: u64) -> Scenario {
     let seconds = if name == "a week" {
         WEEK
     } else {
-        whole(lasts) as usize
+        to_u32_saturating(lasts) as usize
     };
     let mut spec = ClusterSpec {
         service,
@@ -77,7 +77,7 @@ pub fn held_out_scenario(seed: u64) -> Scenario {
         .iter()
         .map(|factor| factor * base)
         .collect();
-    spec.pods = whole((rates[0] / spec.requests_per_pod()).ceil()).max(1);
+    spec.pods = to_u32_saturating((rates[0] / spec.requests_per_pod()).ceil()).max(1);
     spec.traffic = Traffic::Rates(rates);
     spec.goal.max = (4 * spec.need()).max(10);
     let starts = if shared { "shared" } else { "own" };
@@ -174,8 +174,8 @@ fn batch_jobs(seconds: usize, random: &mut Random) -> Vec<f64> {
     while begin < seconds as f64 {
         let height = (0.7 * normal(random)).exp();
         let end = begin + seconds as f64 / 40.0 * exponential(random);
-        let from = whole(begin) as usize;
-        for value in &mut load[from..(whole(end) as usize + 1).min(seconds)] {
+        let from = to_u32_saturating(begin) as usize;
+        for value in &mut load[from..(to_u32_saturating(end) as usize + 1).min(seconds)] {
             *value += height;
         }
         begin += mean_distance * exponential(random);

@@ -1,6 +1,6 @@
 //! Random scenarios of clusters that are hard to scale.
 
-use pushscale_simulator::scenario::random::{Random, log_uniform, pick, whole};
+use pushscale_simulator::scenario::random::{Random, log_uniform, pick, to_u32_saturating};
 use rand::{RngExt as _, SeedableRng as _};
 
 /// About how many requests a run has at most: a shorter service time has a smaller fleet.
@@ -124,7 +124,7 @@ impl ScenarioBuilder {
     }
 
     fn connections(&mut self) {
-        let connections = whole(log_uniform(&mut self.random, 10.0, 1000.0));
+        let connections = to_u32_saturating(log_uniform(&mut self.random, 10.0, 1000.0));
         self.set("connections", connections);
     }
 
@@ -143,8 +143,8 @@ impl ScenarioBuilder {
     fn failing_pods(&mut self) {
         let (from, to) = self.period();
         let pods = self.some_pods();
-        let up = whole(log_uniform(&mut self.random, 20.0, 600.0));
-        let down = whole(log_uniform(&mut self.random, 10.0, 300.0));
+        let up = to_u32_saturating(log_uniform(&mut self.random, 20.0, 600.0));
+        let down = to_u32_saturating(log_uniform(&mut self.random, 10.0, 300.0));
         let fault = match self.random.random_range(0..5) {
             0 => format!("die {pods}@{from}"),
             1 => format!("freeze {pods}@{from}..{to}"),
@@ -156,9 +156,9 @@ impl ScenarioBuilder {
     }
 
     fn batch_clients(&mut self) {
-        let requests = whole(log_uniform(&mut self.random, 16.0, 256.0));
-        let from = whole(self.seconds * self.random.random_range(0.1..0.3));
-        let every = whole(self.seconds / self.random.random_range(2.0..12.0));
+        let requests = to_u32_saturating(log_uniform(&mut self.random, 16.0, 256.0));
+        let from = to_u32_saturating(self.seconds * self.random.random_range(0.1..0.3));
+        let every = to_u32_saturating(self.seconds / self.random.random_range(2.0..12.0));
         self.set("burst", format!("{requests}@{from}/{every}"));
     }
 
@@ -179,8 +179,9 @@ impl ScenarioBuilder {
         let high = base * self.random.random_range(1.5..4.0);
         let low = base * self.random.random_range(0.2..0.9);
         let (from, to) = self.period();
-        let length = whole(log_uniform(&mut self.random, 30.0, self.seconds / 10.0));
-        let every = 2 * length + whole(self.seconds / self.random.random_range(4.0..15.0));
+        let length = to_u32_saturating(log_uniform(&mut self.random, 30.0, self.seconds / 10.0));
+        let every =
+            2 * length + to_u32_saturating(self.seconds / self.random.random_range(4.0..15.0));
         let load = match self.random.random_range(0..5) {
             0 => format!("flat:{base:.4}"),
             1 => format!("step:{base:.4}->{high:.4}@{from},{high:.4}->{base:.4}@{to}"),
@@ -195,7 +196,7 @@ impl ScenarioBuilder {
     fn period(&mut self) -> (u32, u32) {
         let from = self.seconds * self.random.random_range(0.1..0.6);
         let lasts = self.seconds * self.random.random_range(0.02..0.35);
-        (whole(from), whole(from + lasts) + 1)
+        (to_u32_saturating(from), to_u32_saturating(from + lasts) + 1)
     }
 
     fn some_pods(&mut self) -> &'static str {

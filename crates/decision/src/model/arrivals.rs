@@ -4,7 +4,7 @@ use super::counts::Window;
 use super::evidence::MANY_REQUESTS;
 use super::rules::Rule;
 use super::second_buckets::{LATE_SECONDS, SecondBuckets};
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
 const SLOW_WINDOW: u64 = 60;
@@ -56,13 +56,13 @@ impl Rate {
         let mut window = SLOW_WINDOW;
         let recent = second_buckets.window(window);
         let slow = if recent.arrivals < MANY_REQUESTS && Rule::LongWindow.applies() {
-            window = window.max(whole(SLOW_SERVICES * service).into());
+            window = window.max(to_u32_saturating(SLOW_SERVICES * service).into());
             rate_without_burst(second_buckets, window)
         } else {
             recent.rate()
         };
         let mut now = slow;
-        let shortest = u64::from(whole((RISE_SERVICES * service).ceil()));
+        let shortest = u64::from(to_u32_saturating((RISE_SERVICES * service).ceil()));
         let longest = RISE_WINDOWS[RISE_WINDOWS.len() - 1];
         for length in RISE_WINDOWS
             .into_iter()

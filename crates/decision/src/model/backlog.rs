@@ -6,7 +6,7 @@ use crate::policy::ViolationPrice;
 use crate::snapshot::visit;
 
 use super::rules::Rule;
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 
 /// A backlog is worked off within this many service times, but not in less than a second.
 const DRAIN_SERVICES: f64 = 10.0;
@@ -92,7 +92,7 @@ impl BacklogInputs<'_> {
         let wanted = offered + extra.max(own_extra);
         Backlog {
             requests: backlog,
-            pods: whole((wanted - 0.02).ceil()).max(steady),
+            pods: to_u32_saturating((wanted - 0.02).ceil()).max(steady),
         }
     }
 
@@ -136,7 +136,7 @@ fn extra_for_own_queues(offered: f64, seconds: f64) -> f64 {
 /// Returns the 90th percentile of the pods' own queues, by linear interpolation. Reorders `queues`.
 fn own_queue(queues: &mut [f32]) -> Option<f64> {
     let position = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
-    let lower = whole(position.floor()) as usize;
+    let lower = to_u32_saturating(position.floor()) as usize;
     let (_, low, above) = queues.select_nth_unstable_by(lower, f32::total_cmp);
     let low = f64::from(*low);
     let high = above.iter().copied().min_by(f32::total_cmp);
@@ -162,7 +162,7 @@ impl BacklogProposals {
         if !Rule::KeptOrder.applies() {
             return pods;
         }
-        let kept = KEPT_SECONDS.max(whole(delay).into());
+        let kept = KEPT_SECONDS.max(to_u32_saturating(delay).into());
         if waiting || pods > 0 {
             self.waited_at = second;
         }

@@ -1,6 +1,6 @@
 //! The wait for a worker that processes a batch.
 
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 use crate::snapshot::visit;
 
 use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b, highest};
@@ -97,13 +97,13 @@ impl BatchTimes {
         let Some(shortest) = observed.into_iter().chain(known).min_by(f64::total_cmp) else {
             return;
         };
-        self.single = Some(single(shortest));
+        self.single = Some(to_f32(shortest));
         let (requests, service) = match measured.full {
             Some(full) => (size, full),
             None => (filled, measured.service),
         };
         if requests >= MAX_SINGLE_BATCH {
-            self.growth = single((service - shortest).max(0.0) / (requests - 1.0));
+            self.growth = to_f32((service - shortest).max(0.0) / (requests - 1.0));
         }
     }
 
@@ -177,7 +177,7 @@ impl Batches {
                 return false;
             }
             let waited = self.wait_if(occupied, wait, variability)
-                + self.full * wait.at(load, whole(slots), variability);
+                + self.full * wait.at(load, to_u32_saturating(slots), variability);
             waited <= target
         };
         // Each worker has less than a full batch per service time.

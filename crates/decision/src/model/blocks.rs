@@ -1,6 +1,6 @@
 //! The counts of the last hours, in blocks of two minutes.
 
-use crate::numbers::single;
+use crate::numbers::to_f32;
 use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::counts::Window;
@@ -54,11 +54,11 @@ impl Blocks {
                 ..Block::default()
             };
         }
-        block.arrivals += single(sums.arrivals);
-        block.completed += single(sums.completed);
-        block.waited += single(sums.waited);
-        block.served += single(sums.served);
-        block.seconds += single(sums.seconds);
+        block.arrivals += to_f32(sums.arrivals);
+        block.completed += to_f32(sums.completed);
+        block.waited += to_f32(sums.waited);
+        block.served += to_f32(sums.served);
+        block.seconds += to_f32(sums.seconds);
     }
 
     /// Returns the sums of each block that ends after the second `from`, newest first; `newest` is the newest second.

@@ -1,6 +1,6 @@
 //! The pods that an arrival rate needs.
 
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 use crate::policy::Balancing;
 
 use super::batches::Batches;
@@ -196,7 +196,7 @@ impl Capacity {
         let wait = match self.balancing {
             Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
             Balancing::LeastRequest => {
-                let all = whole(pods).saturating_mul(self.slots);
+                let all = to_u32_saturating(pods).saturating_mul(self.slots);
                 self.wait.at(load, all.clamp(1, 100_000), self.variability)
             }
         };
@@ -207,7 +207,7 @@ impl Capacity {
     fn wait_for_batch(&self, rate: f64, pods: f64) -> f64 {
         let sharing = match self.balancing {
             Balancing::Random => 1,
-            Balancing::LeastRequest => whole(pods).max(1),
+            Balancing::LeastRequest => to_u32_saturating(pods).max(1),
         };
         self.batches.map_or(0.0, |batches| {
             batches.wait(rate / pods, sharing, self.wait, self.variability)
@@ -217,7 +217,7 @@ impl Capacity {
 
 /// Rounds the logarithm of a ratio to steps.
 fn steps(ratio: f64) -> f32 {
-    single((ratio.max(1e-9).ln() * LOG_STEPS).round())
+    to_f32((ratio.max(1e-9).ln() * LOG_STEPS).round())
 }
 
 fn ratio(steps: f32) -> f64 {

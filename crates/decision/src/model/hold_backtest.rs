@@ -14,7 +14,7 @@ use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::rules::Rule;
 use super::second_buckets::MAX_LATE_SECONDS;
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 
 /// The interval between two evaluations, in seconds.
 pub(crate) const INTERVAL: u64 = 5;
@@ -103,8 +103,8 @@ impl HoldSetting {
         let pods = need * self.headroom;
         // With one queue for all pods the need is whole.
         let kept = if pods.fract() > 0.0 { KEEP_MARGIN } else { 0.0 };
-        let rounded_up = whole((pods + kept).ceil());
-        whole(self.pods(need)).max(rounded_up.min(current))
+        let rounded_up = to_u32_saturating((pods + kept).ceil());
+        to_u32_saturating(self.pods(need)).max(rounded_up.min(current))
     }
 }
 
@@ -205,7 +205,7 @@ impl ReplayResult {
 
     /// Returns the violation seconds with `pods` ready pods.
     pub(crate) fn violations(&self, pods: f64) -> f64 {
-        let pods = single(pods);
+        let pods = to_f32(pods);
         let required = self.required[..self.recorded].iter();
         required.filter(|required| **required > pods).count() as f64
     }
@@ -252,7 +252,7 @@ impl HoldBacktest {
         let window = window.as_secs_f64();
         let recent = self.needs[trend].highest(evaluations(window));
         let recent = recent.max(self.highest_since_evaluation.of(trend));
-        let minutes = whole((window / 60.0).ceil()) as usize;
+        let minutes = to_u32_saturating((window / 60.0).ceil()) as usize;
         if evaluations(window) > NEEDS {
             recent.max(self.minutes[trend].highest(minutes))
         } else {
@@ -282,7 +282,7 @@ impl HoldBacktest {
     pub(crate) fn record_required(&mut self, second: u64, pods: Option<f64>) {
         self.recorded_until = second;
         if let Some(pods) = pods {
-            self.required[self.recorded_seconds % INTERVAL_SECONDS] = single(pods);
+            self.required[self.recorded_seconds % INTERVAL_SECONDS] = to_f32(pods);
             self.recorded_seconds += 1;
         }
     }
@@ -307,7 +307,7 @@ impl HoldBacktest {
         let recorded = self.recorded_seconds.min(INTERVAL_SECONDS);
         self.recorded_seconds = 0;
         let started = self.evaluations as usize > delay + 1;
-        let decay = single(1.0 - seconds(INTERVAL) / COST_TIME_CONSTANT);
+        let decay = to_f32(1.0 - seconds(INTERVAL) / COST_TIME_CONSTANT);
         let price = price.for_fleet(mean_need) / mean_need;
         let best_hold = self.best % HOLDS.len();
         let used_hold = hold.map_or(best_hold, closest_hold);
@@ -340,8 +340,8 @@ impl HoldBacktest {
                     let violations = replayed.violations(setting.pods(serving));
                     let cost = &mut self.costs[index];
                     cost.kept = cost.kept * decay
-                        + single(seconds(INTERVAL) * setting.pods(kept) / mean_need);
-                    cost.violations = cost.violations * decay + single(violations);
+                        + to_f32(seconds(INTERVAL) * setting.pods(kept) / mean_need);
+                    cost.violations = cost.violations * decay + to_f32(violations);
                     let total = f64::from(cost.kept)
                         + price * f64::from(cost.violations)
                         + setting.required_saving();
@@ -380,7 +380,7 @@ impl<const N: usize> Default for Ring<N> {
 
 impl<const N: usize> Ring<N> {
     fn push(&mut self, number: f64) {
-        self.numbers[self.pushed % N] = single(number);
+        self.numbers[self.pushed % N] = to_f32(number);
         self.pushed += 1;
     }
 
@@ -405,7 +405,7 @@ fn closest_hold(hold: Duration) -> usize {
 }
 
 fn evaluations(time: f64) -> usize {
-    whole((time / seconds(INTERVAL)).round()) as usize
+    to_u32_saturating((time / seconds(INTERVAL)).round()) as usize
 }
 
 pub(super) fn seconds(count: u64) -> f64 {

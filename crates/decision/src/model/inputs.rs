@@ -11,7 +11,7 @@ use super::plan::{Incomplete, Situation};
 use super::queueing::Wait;
 use super::rules::Rule;
 use super::state::ModelState;
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 
 /// With separate queues, a pod counts as slower only beyond this many standard deviations of its mean service time. By
 /// chance, the slowest of a hundred equal pods stays within them.
@@ -47,8 +47,8 @@ impl ModelState {
             }
             return;
         }
-        let batch = single(fleet_snapshot.batch);
-        known.workers = single(fleet_snapshot.workers);
+        let batch = to_f32(fleet_snapshot.batch);
+        known.workers = to_f32(fleet_snapshot.workers);
         // A rollout changes the mean little by little.
         if (batch - known.batch).abs() <= BATCH_SIZE_CHANGE * known.batch {
             return;
@@ -65,13 +65,16 @@ impl ModelState {
     pub(super) fn slots(&self, metric: &Metric, fleet_snapshot: &FleetSnapshot) -> (u32, bool) {
         if fleet_snapshot.workers > 0.0 {
             return (
-                whole((fleet_snapshot.workers * fleet_snapshot.batch).round()).max(1),
+                to_u32_saturating((fleet_snapshot.workers * fleet_snapshot.batch).round()).max(1),
                 true,
             );
         }
         match metric.workers {
             Some(workers) => (workers.max(1), true),
-            None => (whole((self.busy_workers - 0.1).ceil()).max(1), false),
+            None => (
+                to_u32_saturating((self.busy_workers - 0.1).ceil()).max(1),
+                false,
+            ),
         }
     }
 
@@ -147,7 +150,7 @@ impl ModelState {
         } else if fleet_snapshot.queues == 0 {
             let recent = self
                 .second_buckets
-                .window(whole(5.0 * service.max(2.0)).into());
+                .window(to_u32_saturating(5.0 * service.max(2.0)).into());
             let busy = recent.served / recent.seconds.max(1.0) / ready;
             let all_busy = recent.waited > ALL_BUSY_WAIT * recent.served;
             if all_busy || busy > self.busy_workers {
@@ -190,7 +193,7 @@ impl ModelState {
         full: f64,
         slots: u32,
     ) -> Option<Batches> {
-        let workers = whole(fleet_snapshot.workers.round()).max(1);
+        let workers = to_u32_saturating(fleet_snapshot.workers.round()).max(1);
         let size = f64::from(slots) / f64::from(workers);
         if size < 2.0 || !Rule::BatchWait.applies() {
             return None;
@@ -221,7 +224,7 @@ impl ModelState {
             && self.service.at_full_load().is_none()
             && Rule::BatchFill.applies();
         let certain = fleet_snapshot.workers.max(FILL_FACTOR * self.busy_workers);
-        let slots = whole(certain.ceil()).max(1);
+        let slots = to_u32_saturating(certain.ceil()).max(1);
         (unknown && slots < capacity.slots).then_some(Capacity {
             slots,
             batches: None,
@@ -237,7 +240,7 @@ impl ModelState {
         capacity: &Capacity,
         rate: Rate,
     ) -> Option<f64> {
-        let span = whole(recent_seconds(capacity.service));
+        let span = to_u32_saturating(recent_seconds(capacity.service));
         let recent = self.second_buckets.window(span.into());
         let timed = recent.completed * self.service.timed_share();
         let waited = if timed >= 5.0 {
@@ -273,7 +276,7 @@ impl FleetSnapshot {
         if slowdown <= 1.0 || !Rule::Slowdown.applies() {
             return None;
         }
-        let limit = single((longest + service) / 2.0);
+        let limit = to_f32((longest + service) / 2.0);
         let services = self.services.iter();
         let pods = services.filter(|time| **time >= limit).count();
         Some(SlowestPods {

@@ -20,7 +20,7 @@ use super::queueing::Wait;
 use super::rules::Rule;
 use super::safeguards::Symptoms;
 use super::state::ModelState;
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 
 /// The seconds of arrivals that a plan needs.
 const MIN_SECONDS: f64 = 5.0;
@@ -84,7 +84,8 @@ impl ModelState {
         let demand = self.demand(fleet_snapshot, &capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
         let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
-        let mut max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
+        let mut max_order =
+            to_u32_saturating((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
         if !Rule::MaxOrder.applies() {
             max_order = situation.max;
         }
@@ -232,7 +233,7 @@ impl ModelState {
             need,
             setting,
             pods,
-            replicas: whole(setting.pods(pods)),
+            replicas: to_u32_saturating(setting.pods(pods)),
             offered: rate.now * capacity.service / f64::from(capacity.slots),
             batch_fill,
         }
@@ -274,7 +275,7 @@ impl ModelState {
         });
         // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
         // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
-        let mut span = whole((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
+        let mut span = to_u32_saturating((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
         if !Rule::ViolationSpan.applies() {
             span = 1;
         }
@@ -336,13 +337,13 @@ impl ModelState {
         let utilisation = capacity.utilisation(1.0, &mut self.utilisations);
         if let Some(limit) = capacity.queue_limit.filter(|_| utilisation < for_wait) {
             steps.push(Step::QueueLimit {
-                limit: whole(limit.round()),
+                limit: to_u32_saturating(limit.round()),
                 utilisation,
             });
         }
         if let Some(batches) = capacity.batches {
             steps.push(Step::Batches {
-                size: whole(batches.size.round()),
+                size: to_u32_saturating(batches.size.round()),
                 single: seconds(batches.single),
                 growth: seconds(batches.growth),
             });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::snapshot::visit;
 
 use super::rules::Rule;
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 
 /// A pod is slow if its requests take this multiple of the pods' median. At most a third of the pods are slow, or one
 /// of two: otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the
@@ -65,14 +65,14 @@ impl PodWork {
         let memory = (WORK_SECONDS * f64::from(slots)).max(WORK_REQUESTS * service);
         let total = f64::from(self.busy) + busy;
         let kept = (memory / total).min(1.0);
-        self.busy = single(total * kept);
-        self.completed = single((f64::from(self.completed) + completed) * kept);
-        self.memory = single(memory);
+        self.busy = to_f32(total * kept);
+        self.completed = to_f32((f64::from(self.completed) + completed) * kept);
+        self.memory = to_f32(memory);
     }
 
     /// Adds the requests that arrived within `seconds`.
     pub(crate) fn learn_arrivals(&mut self, arrivals: f64, seconds: f64) {
-        let (arrivals, seconds) = (single(arrivals), single(seconds));
+        let (arrivals, seconds) = (to_f32(arrivals), to_f32(seconds));
         let total = self.seconds + seconds;
         let kept = (MAX_ARRIVAL_SECONDS / total).min(1.0);
         self.arrivals = (self.arrivals + arrivals) * kept;
@@ -353,7 +353,7 @@ impl PodBalance {
         };
         let idle = u32::try_from(self.rates.iter().filter(is_idle).count()).unwrap_or(u32::MAX);
         let served_by = ready.saturating_sub(self.slow).saturating_sub(idle);
-        if idle == 0 || served_by >= whole(need.ceil()) {
+        if idle == 0 || served_by >= to_u32_saturating(need.ceil()) {
             return None;
         }
         Some(UnevenLoad {

@@ -11,7 +11,7 @@ use super::counts::Delta;
 use super::evidence::{MANY_REQUESTS, SETTLE_SECONDS};
 use super::pod_balance::PodWork;
 use super::warm_up::WarmUp;
-use crate::numbers::single;
+use crate::numbers::to_f32;
 
 /// A pod that has not completed its first requests counts as starting for this long, in seconds, and is not slow.
 const STARTING_SECONDS: f64 = 60.0;
@@ -366,7 +366,7 @@ impl PodHistory {
             delta.completed as f32,
             (delta.served / delta.completed) as f32,
         );
-        self.own_completed = (self.own_completed + completed).min(single(MANY_REQUESTS));
+        self.own_completed = (self.own_completed + completed).min(to_f32(MANY_REQUESTS));
         self.own_service += (mean - self.own_service) * (completed / self.own_completed).min(1.0);
         true
     }

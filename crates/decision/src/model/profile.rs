@@ -10,7 +10,7 @@ use crate::policy::ViolationPrice;
 use crate::snapshot::{Snapshot, Visit, visit};
 
 use super::hold_backtest::{INTERVAL, ReplayResult, seconds};
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 
 /// The periods in seconds: those of scheduled jobs, then those of human activity.
 const PERIODS: [u64; COUNT] = [900, 1800, 3600, DAY, 7 * DAY];
@@ -244,7 +244,7 @@ impl Rates {
     fn series(&self) -> Option<RateSeries> {
         let oldest = (self.newest + 1).saturating_sub(self.rates.len() as u64);
         let first_bucket = (oldest..=self.newest).find(|bucket| self.of(*bucket).is_some())?;
-        let rate = |bucket| self.of(bucket).map(single);
+        let rate = |bucket| self.of(bucket).map(to_f32);
         Some(RateSeries {
             bucket_seconds: self.bucket,
             first_bucket,
@@ -266,7 +266,7 @@ impl Rates {
 
     /// Records the rate of a second, and returns whether it is the first one of a bucket.
     fn record(&mut self, second: u64, rate: f64) -> bool {
-        self.record_in(second / self.bucket, single(rate))
+        self.record_in(second / self.bucket, to_f32(rate))
     }
 
     fn record_in(&mut self, bucket: u64, rate: f32) -> bool {
@@ -286,7 +286,7 @@ impl Rates {
 
     fn expected(&self, second: u64, delay: f64, period: u64) -> Option<Expected> {
         let then = second.checked_sub(period)?;
-        let ready = then + u64::from(whole(delay + LEAD_SECONDS));
+        let ready = then + u64::from(to_u32_saturating(delay + LEAD_SECONDS));
         let ahead = (then / self.bucket..=ready / self.bucket)
             .filter_map(|bucket| self.of(bucket))
             .reduce(f64::max)?;
@@ -320,7 +320,7 @@ mod tests {
         let price = ViolationPrice::default();
         for second in seconds.step_by(5) {
             profile.record(second, rate(second));
-            let required = single(pods(rate(second)));
+            let required = to_f32(pods(rate(second)));
             let replayed = ReplayResult::steady(5.0, [required; 5]);
             profile.evaluate(second, DELAY, &replayed, price, pods);
         }

@@ -1,6 +1,6 @@
 //! The wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
 
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 
 /// The highest utilisation that is planned; near 1 a wait is unpredictable.
 pub(crate) const MAX_UTILISATION: f64 = 0.92;
@@ -128,7 +128,7 @@ pub(crate) fn pooled_pods(
         .ceil()
         .max(1.0);
     if load > MANY_WORKERS {
-        return whole(by_bound).min(max);
+        return to_u32_saturating(by_bound).min(max);
     }
     let mut blocked = 1.0;
     let mut pods = 0;

@@ -9,7 +9,7 @@ use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
 use super::rules::Rule;
 use super::state::ModelState;
-use crate::numbers::whole;
+use crate::numbers::to_u32_saturating;
 
 /// The coverage that the time needs in which no request completes (I7). The newest second is never covered, and a
 /// sidecar's second is sometimes slightly short: with 0.9 the condition would flap.
@@ -75,12 +75,12 @@ impl ModelState {
     fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
         let idle = recent_seconds(capacity.service);
         let span = idle.min(300.0);
-        let window = self.second_buckets.window(whole(span).into());
+        let window = self.second_buckets.window(to_u32_saturating(span).into());
         let since_completed = self.second_buckets.now().saturating_sub(self.completed_at);
         fleet_snapshot.counting > 0
             && window.seconds >= STUCK_COVERAGE * span
             && window.arrivals >= 1.0
-            && since_completed >= u64::from(whole(idle))
+            && since_completed >= u64::from(to_u32_saturating(idle))
             && fleet_snapshot.in_system >= 1.0
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::numbers::single;
+use crate::numbers::to_f32;
 use crate::snapshot::visit;
 
 use super::blocks::Blocks;
@@ -135,11 +135,11 @@ impl SecondBuckets {
         }
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
         let entry = &mut self.seconds[index(second)];
-        entry.arrivals += single(delta.arrivals);
-        entry.completed += single(delta.completed);
-        entry.waited += single(delta.waited);
-        entry.served += single(delta.served);
-        entry.covered += single(covered);
+        entry.arrivals += to_f32(delta.arrivals);
+        entry.completed += to_f32(delta.completed);
+        entry.waited += to_f32(delta.waited);
+        entry.served += to_f32(delta.served);
+        entry.covered += to_f32(covered);
     }
 
     /// Moves the ring forward to `second`.

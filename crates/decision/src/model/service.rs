@@ -1,6 +1,6 @@
 //! The service time and its variability, computed from counters.
 
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 use crate::snapshot::visit;
 
 use super::counts::{Delta, Window};
@@ -197,7 +197,7 @@ impl Service {
     /// Decays the sums, once a second; `delay` is the start delay of a pod in seconds.
     pub(crate) fn decay(&mut self, delay: f64) {
         let rise = MAX_RISE.powf(1.0 / delay.max(MIN_RISE_SECONDS));
-        self.base = single((f64::from(self.base) * rise).min(self.seconds));
+        self.base = to_f32((f64::from(self.base) * rise).min(self.seconds));
         self.groups *= 1.0 - 1.0 / VARIATION_MEMORY;
         self.squares *= 1.0 - 1.0 / VARIATION_MEMORY;
         if self.timed.completed > TIMED_COMPLETED {
@@ -235,7 +235,7 @@ impl Service {
             self.seconds = self.seconds.min(MAX_RISE * f64::from(self.base));
         }
         if self.base <= 0.0 || f64::from(self.base) > self.seconds {
-            self.base = single(self.seconds);
+            self.base = to_f32(self.seconds);
         }
         (self.seconds > 0.0).then_some(self.seconds)
     }
@@ -282,7 +282,7 @@ impl Service {
             return false;
         }
         let seconds = window.seconds + recent_seconds(self.seconds);
-        let around = second_buckets.window(whole(seconds.ceil()).into());
+        let around = second_buckets.window(to_u32_saturating(seconds.ceil()).into());
         around.completed - around.arrivals > CHANGE_SHARE * window.completed
     }
 

@@ -1,7 +1,7 @@
 //! The warm-up of a pod: its first requests are slow (caches, compilation), and do not count towards the service time.
 
 use crate::moment::Moment;
-use crate::numbers::{single, whole};
+use crate::numbers::{to_f32, to_u32_saturating};
 use crate::snapshot::visit;
 
 use super::counts::Delta;
@@ -38,7 +38,9 @@ impl WarmUp {
         let since = *self.since.get_or_insert(taken);
         let age = taken.since(since).as_secs_f64();
         let is_first = self.has_first_requests() && age < MIN_SECONDS;
-        self.completed = self.completed.saturating_add(whole(delta.completed).into());
+        self.completed = self
+            .completed
+            .saturating_add(to_u32_saturating(delta.completed).into());
         if !self.has_ended {
             let is_slower = self.is_slower(delta, service);
             self.has_ended = !is_first && (age >= MAX_SECONDS || !is_slower);
@@ -53,8 +55,8 @@ impl WarmUp {
             self.newest_completed /= 2.0;
             self.newest_served /= 2.0;
         }
-        self.newest_completed += single(delta.completed);
-        self.newest_served += single(delta.served);
+        self.newest_completed += to_f32(delta.completed);
+        self.newest_served += to_f32(delta.served);
         let completed = f64::from(self.newest_completed);
         let slow =
             |service: f64| f64::from(self.newest_served) > SLOWER_FACTOR * service * completed;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,9 @@ impl PodCount {
     pub fn of(self, ready: usize) -> usize {
         match self {
             Self::Number(number) => ready.min(number as usize),
-            Self::Share(share) => ready.min(whole((share * ready as f64).round()) as usize),
+            Self::Share(share) => {
+                ready.min(to_u32_saturating((share * ready as f64).round()) as usize)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::goal::Goal;
 use super::job::Job;
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 
 /// A month in microseconds. No run is longer.
 const MAX_WAIT: u64 = 31 * 86_400 * 1_000_000;
@@ -107,7 +107,7 @@ impl Metrics {
     }
 
     fn second_of(&mut self, at: f64) -> Option<&mut Requests> {
-        self.seconds.get_mut(whole(at) as usize)
+        self.seconds.get_mut(to_u32_saturating(at) as usize)
     }
 
     pub(super) fn seconds(&self) -> &[Requests] {

@@ -2,7 +2,7 @@
 
 use super::spec::ClusterSpec;
 use crate::control::formulas::{mean_wait_of, occupancy};
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 use crate::traffic::Traffic;
 
 /// The shortest window of the highest arrival rate, in seconds, and its length in service times. In less time, requests
@@ -39,7 +39,7 @@ impl ClusterSpec {
         } else {
             (batches * service / (f64::from(self.workers) * self.utilisation())).ceil()
         };
-        self.goal.clamp(whole(pods).max(1))
+        self.goal.clamp(to_u32_saturating(pods).max(1))
     }
 
     /// Returns the maximum utilisation at which a pod with its own queue meets the target by the queueing formula.
@@ -87,7 +87,7 @@ impl ClusterSpec {
         };
         let rates: Vec<f64> = (0..seconds).map(rate).collect();
         let window = (WINDOW_SERVICES * self.service).max(WINDOW).ceil();
-        let window = (whole(window) as usize).min(seconds).max(1);
+        let window = (to_u32_saturating(window) as usize).min(seconds).max(1);
         let mut sum: f64 = rates[..window.min(seconds)].iter().sum();
         let mut highest = sum;
         for second in window..seconds {

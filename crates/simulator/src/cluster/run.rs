@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Poisson};
 
 use crate::control::Controller;
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 use crate::traffic::Traffic;
 
 use super::cost::{node_hours, reversals};
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
                 // `Poisson` rejects a rate of 0, which has no arrivals.
                 let drawn =
                     Poisson::new(rate).map(|poisson| poisson.sample(&mut self.streams.arrivals));
-                whole(drawn.unwrap_or_default())
+                to_u32_saturating(drawn.unwrap_or_default())
             }
         }
     }
@@ -352,5 +352,5 @@ impl<'a> Run<'a> {
 
 /// Returns how many requests arrive during an outage that lets this share of them through.
 fn arriving(requests: u32, share: f64) -> u32 {
-    whole((f64::from(requests) * share).round())
+    to_u32_saturating((f64::from(requests) * share).round())
 }

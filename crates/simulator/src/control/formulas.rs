@@ -1,6 +1,6 @@
 //! Queue latency by the formulas of Erlang, Allen and Cunneen.
 
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 
 /// Returns the probability that a request waits (Erlang C), for an offered load in Erlang. The load is rounded first,
 /// like in the reference, which caches the results.
@@ -41,7 +41,7 @@ pub fn mean_wait_of(
         if load >= all {
             return f64::INFINITY;
         }
-        return variability * erlang_c(load, whole(all)) * service / (all - load);
+        return variability * erlang_c(load, to_u32_saturating(all)) * service / (all - load);
     }
     let own = load / pods;
     variability * erlang_c(own, workers) * service / (per_pod - own).max(1e-9)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Controller;
 use crate::cluster::{ClusterSpec, PodState, View};
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 
 /// A ratio within this distance of 1 does not change the replica count.
 const TOLERANCE: f64 = 0.1;
@@ -178,7 +178,7 @@ impl Controller for Hpa {
         let mut wanted = if (ratio - 1.0).abs() <= TOLERANCE {
             current
         } else {
-            let proposed = whole((ratio * pods - 1e-9).ceil());
+            let proposed = to_u32_saturating((ratio * pods - 1e-9).ceil());
             // Starting and terminating pods must not reverse the direction.
             if ratio > 1.0 {
                 proposed.max(current)

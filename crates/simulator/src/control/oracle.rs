@@ -3,7 +3,7 @@
 use super::Controller;
 use super::formulas::{mean_wait, occupancy};
 use crate::cluster::{ClusterSpec, View};
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 use crate::traffic::Traffic;
 
 /// How far ahead the rate is known, in seconds: the default maximum start delay.
@@ -81,7 +81,7 @@ impl Controller for Oracle {
         } else {
             let most = occupancy(target, self.service, view.workers, MAX_UTILISATION);
             let needed = rate * self.service / (f64::from(view.workers) * most);
-            pods = whole(needed.ceil());
+            pods = to_u32_saturating(needed.ceil());
         }
         Some(view.goal.clamp(pods))
     }

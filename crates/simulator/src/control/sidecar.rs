@@ -7,7 +7,7 @@ use pushscale_decision::ModelReading;
 use pushscale_reading::{Counters, ModelScrape, ModelTracker, Queue, Responses};
 
 use crate::cluster::{PodReading, PodView, View};
-use crate::quantity::whole;
+use crate::quantity::to_u32_saturating;
 
 /// Seconds between the probes of a kubelet, whose responses TorchServe counts with the others: liveness and readiness
 /// every ten seconds.
@@ -108,7 +108,7 @@ fn probes_until(second: u64, phase: u64) -> u64 {
 /// Returns whether the sidecar of this pod scrapes in the second of the view. The sidecars scrape at different times.
 pub(super) fn scrapes(pod: u64, view: &View<'_>) -> bool {
     let interval = view.scrape_interval.max(1);
-    let phase = whole(PodView::position(pod) * f64::from(interval));
+    let phase = to_u32_saturating(PodView::position(pod) * f64::from(interval));
     (view.second as u64 + u64::from(phase)).is_multiple_of(interval.into())
 }
 

@@ -12,7 +12,7 @@ use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
 use crate::cluster::{ClusterSpec, Goal};
 use crate::input_errors::InputErrors;
-use crate::quantity::{MAX_SECONDS, whole};
+use crate::quantity::{MAX_SECONDS, to_u32_saturating};
 use crate::traffic::{Load, Trace, Traffic, read_trace};
 
 /// Maximum size of a scenario file, in bytes.
@@ -429,5 +429,6 @@ fn pods_at_first(spec: &ClusterSpec) -> u32 {
     };
     let rate = spec.arrival_rate(requests / minute.max(1) as f64);
     let busy = rate * spec.service / f64::from(spec.workers);
-    spec.goal.clamp(whole((busy / INITIAL_UTILISATION).ceil()))
+    spec.goal
+        .clamp(to_u32_saturating((busy / INITIAL_UTILISATION).ceil()))
 }

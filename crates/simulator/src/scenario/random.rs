@@ -10,7 +10,7 @@ use crate::cluster::{Balancing, ClusterSpec, Goal, Slow};
 use crate::traffic::Traffic;
 
 pub use crate::cluster::Random;
-pub use crate::quantity::whole;
+pub use crate::quantity::to_u32_saturating;
 
 /// Maximum arrival rate, in requests per second.
 const MAX_RATE: f64 = 900.0;
@@ -73,11 +73,11 @@ pub fn random_scenario(seed: u64) -> Scenario {
             balancing,
             start_delay,
             speeds,
-            pods: whole((needed * 1.5).ceil().max(1.0)),
+            pods: to_u32_saturating((needed * 1.5).ceil().max(1.0)),
             goal: Goal {
                 target,
                 min: 1,
-                max: whole((needed * 8.0).max(12.0)).min(200),
+                max: to_u32_saturating((needed * 8.0).max(12.0)).min(200),
             },
             slow,
             ..ClusterSpec::default()
@@ -190,7 +190,7 @@ fn spikes(seconds: usize, random: &mut Random) -> Vec<f64> {
     let mut load = vec![1.0; seconds];
     let mut next = period;
     loop {
-        let begin = whole(next) as usize;
+        let begin = to_u32_saturating(next) as usize;
         if begin >= seconds {
             return load;
         }
@@ -212,7 +212,7 @@ fn heavy_tails(seconds: usize, random: &mut Random) -> Vec<f64> {
         while second < seconds {
             // Pareto distribution: most durations are short, a few are very long.
             let lasts = 10.0 * (1.0 - random.random::<f64>()).powf(-1.0 / 1.4);
-            let lasts = whole(lasts.min(1800.0)) as usize + 1;
+            let lasts = to_u32_saturating(lasts.min(1800.0)) as usize + 1;
             if on {
                 for entry in &mut active[second..(second + lasts).min(seconds)] {
                     *entry += 1.0;

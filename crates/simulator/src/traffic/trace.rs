@@ -356,7 +356,7 @@ fn whole(rates: &[f64]) -> Vec<u32> {
         let sum = rate + rest;
         let count = sum.round();
         rest = sum - count;
-        quantity::whole(count)
+        quantity::to_u32_saturating(count)
     };
     rates.iter().map(count).collect()
 }
