@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_burst_within_a_few_service_times_is_not_a_rate() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(1);
+        second_buckets.set_expected_pods(1);
         let mut bucket = 0;
         for second in 1..=300 {
             let delta = Delta {

@@ -51,8 +51,8 @@ pub(crate) struct BacklogInputs<'a> {
     pub(crate) starting: &'a [f32],
     /// The start delay of a pod.
     pub(crate) delay: f64,
-    /// The requests in each of the pods' own queues; none with one shared queue. Reordered.
-    pub(crate) own_queues: &'a mut [f32],
+    /// Waiting and in-flight requests in each pod with its own queue; none with one shared queue. Reordered.
+    pub(crate) requests_per_pod: &'a mut [f32],
     /// The price of a second in which requests wait too long.
     pub(crate) violation_price: ViolationPrice,
 }
@@ -115,7 +115,7 @@ impl BacklogInputs<'_> {
 
     /// Returns the seconds in which a pod works off its own queue without new arrivals, if that takes more than one.
     fn own_queue_seconds(&mut self) -> f64 {
-        let own = own_queue(self.own_queues).unwrap_or_default();
+        let own = own_queue(self.requests_per_pod).unwrap_or_default();
         let seconds = (own - self.workers).max(0.0) * self.service / self.workers;
         if seconds <= 1.0 || !Rule::OwnQueues.applies() {
             return 0.0;

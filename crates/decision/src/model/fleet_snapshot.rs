@@ -30,7 +30,7 @@ pub(crate) struct FleetSnapshot {
     /// serve the requests that wait there.
     pub(crate) in_system: f64,
     /// Waiting and in-flight requests in each ready pod that is not slow.
-    pub(crate) own: Vec<f32>,
+    pub(crate) requests_per_pod: Vec<f32>,
     /// Requests that wait in those pods, once the workers are known.
     pub(crate) waiting: f64,
     /// Seconds until each starting pod is ready, in ascending order.
@@ -93,7 +93,7 @@ impl FleetSnapshot {
             self.warming_up += u32::from(history.is_none_or(|history| history.warms_up(now)));
             if !is_slow {
                 let in_system = history.map_or(0.0, |history| history.in_system);
-                self.own.push(in_system);
+                self.requests_per_pod.push(in_system);
                 if let Some(service) = history.and_then(|history| history.own_service()) {
                     self.services.push(service);
                     let queue = history.and_then(|history| history.queue());
@@ -165,20 +165,20 @@ impl FleetSnapshot {
 
     fn clear(&mut self) {
         let Self {
-            own,
+            requests_per_pod,
             starting,
             services,
             balance,
             ..
         } = std::mem::take(self);
         *self = Self {
-            own,
+            requests_per_pod,
             starting,
             services,
             balance,
             ..Self::default()
         };
-        self.own.clear();
+        self.requests_per_pod.clear();
         self.starting.clear();
         self.services.clear();
         self.balance.clear();

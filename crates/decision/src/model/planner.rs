@@ -62,7 +62,7 @@ impl ModelState {
         fleet_snapshot: &mut FleetSnapshot,
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
-        self.second_buckets.expect(fleet_snapshot.ready);
+        self.second_buckets.set_expected_pods(fleet_snapshot.ready);
         if fleet_snapshot.reporting == 0 {
             return Err(NoPlan::NotReporting);
         }
@@ -83,7 +83,8 @@ impl ModelState {
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(fleet_snapshot, &capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
-        let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        let mut backlog =
+            backlog_inputs(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
         let mut max_order =
             to_u32_saturating((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
         if !Rule::MaxOrder.applies() {
@@ -92,15 +93,15 @@ impl ModelState {
         backlog.pods = backlog.pods.min(max_order);
         let is_replaced = self.can_replace_slow(situation, fleet_snapshot);
         self.slow_above = fleet_snapshot.balance.slow_above(service, is_replaced);
-        let is_named = self.named_above.is_finite();
-        let (named, named_above) = pod_balance::named(
+        let has_outlier = self.outlier_above.is_finite();
+        let (outlier, outlier_above) = pod_balance::find_outlier(
             fleet_snapshot.slowest.as_ref(),
             &mut fleet_snapshot.services,
             service,
-            is_named,
+            has_outlier,
         );
-        self.named_above = named_above;
-        let slow_pod = fleet_snapshot.balance.slowest(service).or(named);
+        self.outlier_above = outlier_above;
+        let slow_pod = fleet_snapshot.balance.slowest(service).or(outlier);
         let uneven = fleet_snapshot
             .balance
             .uneven(fleet_snapshot.ready, demand.pods)
@@ -483,14 +484,14 @@ fn keep(
     }
 }
 
-fn load<'a>(
+fn backlog_inputs<'a>(
     situation: &Situation<'_>,
     fleet_snapshot: &'a mut FleetSnapshot,
     capacity: &Capacity,
     rate: Rate,
 ) -> BacklogInputs<'a> {
-    let own_queues = match situation.balancing {
-        Balancing::Random => &mut *fleet_snapshot.own,
+    let requests_per_pod = match situation.balancing {
+        Balancing::Random => &mut *fleet_snapshot.requests_per_pod,
         Balancing::LeastRequest => &mut [],
     };
     // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first
@@ -507,7 +508,7 @@ fn load<'a>(
         in_system: fleet_snapshot.in_system,
         starting: fleet_snapshot.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
-        own_queues,
+        requests_per_pod,
         violation_price: situation.violation_price,
     }
 }
@@ -558,15 +559,15 @@ impl FleetSnapshot {
     fn count_waiting(&mut self, slots: u32) {
         let slots = f64::from(slots);
         let waiting = self
-            .own
+            .requests_per_pod
             .iter()
-            .map(|own| (f64::from(*own) - slots).max(0.0));
+            .map(|requests| (f64::from(*requests) - slots).max(0.0));
         self.waiting = waiting.sum();
     }
 
     /// Returns the mean wait in the pods' own queues, in seconds.
     pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
-        let pods = self.own.len().max(1) as f64;
+        let pods = self.requests_per_pod.len().max(1) as f64;
         self.waiting * capacity.service / f64::from(capacity.slots) / pods
     }
 }

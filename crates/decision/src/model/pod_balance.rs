@@ -17,8 +17,8 @@ const SLOW_FACTOR: f64 = 8.0;
 
 /// A pod at this multiple of the median is slow if it is replaced, and named in any case. It stays slow or named until
 /// it falls below the lower multiple: the mean of a hundred requests varies by a tenth.
-const NAMED_FACTOR: f64 = 3.0;
-const STILL_NAMED_FACTOR: f64 = 2.5;
+const OUTLIER_FACTOR: f64 = 3.0;
+const STILL_OUTLIER_FACTOR: f64 = 2.5;
 
 /// A pod's time per request averages this many requests, and at least these seconds of all its workers. Half of that is
 /// enough: among equal pods with exponential service times, one of a million looks slow by chance.
@@ -127,12 +127,12 @@ impl SlowestPod {
         }
     }
 
-    /// Returns the pod with its time as a multiple of `usual` seconds. `counts` is whether the figures of the fleet
-    /// contain it.
-    fn named(&self, usual: f64, counts: bool) -> SlowPod {
+    /// Returns the pod with its time as a multiple of `reference` seconds. `counts` is whether the figures of the
+    /// fleet contain it.
+    fn compared_with(&self, reference: f64, counts: bool) -> SlowPod {
         SlowPod {
             pod: Arc::clone(&self.pod),
-            factor: f64::from(self.seconds) / usual,
+            factor: f64::from(self.seconds) / reference,
             waiting: self.waiting,
             counts,
             replacement: None,
@@ -141,33 +141,33 @@ impl SlowestPod {
 }
 
 /// Returns the pod to name as an outlier, and the service time in seconds above which a pod is one: infinite if there
-/// is none. Reorders `services`, the service times of all counted pods; `mean` is the fleet's, and `is_named` is
-/// whether a pod is named already.
-pub(crate) fn named(
+/// is none. Reorders `services`, the service times of all counted pods; `mean` is the fleet's, and `has_outlier` is
+/// whether there was one before.
+pub(crate) fn find_outlier(
     slowest: Option<&SlowestPod>,
     services: &mut [f32],
     mean: f64,
-    is_named: bool,
+    has_outlier: bool,
 ) -> (Option<SlowPod>, f64) {
     let none = (None, f64::INFINITY);
     let Some(slowest) = slowest else {
         return none;
     };
-    let times = if is_named {
-        STILL_NAMED_FACTOR
+    let times = if has_outlier {
+        STILL_OUTLIER_FACTOR
     } else {
-        NAMED_FACTOR
+        OUTLIER_FACTOR
     };
     // A cheap bound that avoids computing the median: the mean is at most this if half of the pods are slow.
     if f64::from(slowest.seconds) < mean * 2.0 * times / (1.0 + times) || !Rule::SlowPods.applies()
     {
         return none;
     }
-    // Of two pods the faster one is the usual one.
+    // Of two pods the faster one is the median.
     let middle = services.len().saturating_sub(1) / 2;
     let (_, median, _) = services.select_nth_unstable_by(middle, f32::total_cmp);
     let median = f64::from(*median);
-    let slow = slowest.named(median, true);
+    let slow = slowest.compared_with(median, true);
     if slow.factor <= times {
         return none;
     }
@@ -310,12 +310,12 @@ impl PodBalance {
         if self.times.is_empty() || !Rule::SlowPods.applies() {
             return f64::INFINITY;
         }
-        let usual = self.usual_time();
+        let median = self.median_time();
         let limits = match (is_replaced, self.slow > 0) {
-            (false, _) => [SLOW_FACTOR * usual.max(service); 2],
-            (true, false) => [NAMED_FACTOR * usual; 2],
+            (false, _) => [SLOW_FACTOR * median.max(service); 2],
+            (true, false) => [OUTLIER_FACTOR * median; 2],
             // Pods that were not slow before may be between the two.
-            (true, true) => [STILL_NAMED_FACTOR, NAMED_FACTOR].map(|factor| factor * usual),
+            (true, true) => [STILL_OUTLIER_FACTOR, OUTLIER_FACTOR].map(|factor| factor * median),
         };
         let most = (self.times.len() / 3).max(1);
         let fits = |limit: &f64| {
@@ -326,7 +326,7 @@ impl PodBalance {
     }
 
     /// Returns the median time per request in seconds; 0 if it is unknown. Reorders the times.
-    fn usual_time(&mut self) -> f64 {
+    fn median_time(&mut self) -> f64 {
         let middle = self.times.len().saturating_sub(1) / 2;
         if self.times.is_empty() {
             return 0.0;
@@ -338,7 +338,7 @@ impl PodBalance {
     /// Returns the slowest of the slow pods, if any; `service` is the service time of the fleet in seconds.
     pub(crate) fn slowest(&mut self, service: f64) -> Option<SlowPod> {
         let slowest = self.slowest.clone()?;
-        Some(slowest.named(self.usual_time().max(service), false))
+        Some(slowest.compared_with(self.median_time().max(service), false))
     }
 
     /// Returns the uneven load if idle pods leave fewer of the `ready` pods than the `need`.

@@ -165,7 +165,7 @@ impl SecondBuckets {
     }
 
     /// Sets the number of pods that should report from now on.
-    pub(crate) fn expect(&mut self, pods: u32) {
+    pub(crate) fn set_expected_pods(&mut self, pods: u32) {
         let pods = pods as f32;
         self.expected = pods;
         self.seconds[index(self.newest)].expected = pods;
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn pods_that_have_not_reported_yet_are_assumed_to_be_like_the_others() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(4);
+        second_buckets.set_expected_pods(4);
         let mut buckets = [0; 4];
         for second in 0..10 {
             for (pod, bucket) in buckets.iter_mut().enumerate() {
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn all_seconds_become_complete_at_long_scrape_intervals() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(2);
+        second_buckets.set_expected_pods(2);
         let mut buckets = [0; 2];
         assert_eq!(second_buckets.newest_complete(), None);
         for second in (5..=100).step_by(5) {
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn a_past_period_has_the_sums_of_its_seconds_as_long_as_they_are_kept() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(1);
+        second_buckets.set_expected_pods(1);
         let mut bucket = 0;
         for second in 1..=400 {
             let (from, to) = (at(1000 * (second - 1)), at(1000 * second));
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn an_early_or_late_reading_does_not_fill_a_second_twice() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(1);
+        second_buckets.set_expected_pods(1);
         let mut bucket = 0;
         let mut before = 500;
         // The middles alternate between both sides of a second's edge.
@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn arrivals_during_a_gap_are_not_a_burst() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(1);
+        second_buckets.set_expected_pods(1);
         let mut bucket = 0;
         second_buckets.add(at(0), at(1000), &mut bucket, arrived(10.0), true);
         second_buckets.add(at(1000), at(101_000), &mut bucket, arrived(1000.0), true);
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn a_gap_of_a_day_costs_no_more_than_the_ring() {
         let mut second_buckets = SecondBuckets::default();
-        second_buckets.expect(1);
+        second_buckets.set_expected_pods(1);
         let mut bucket = 0;
         second_buckets.add(at(0), at(1000), &mut bucket, arrived(10.0), true);
         second_buckets.add(

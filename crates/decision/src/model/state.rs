@@ -60,8 +60,8 @@ pub(crate) struct ModelState {
     pub(super) stuck: Option<u32>,
     /// The seconds per request above which a pod counts as slow and not towards the figures of the fleet.
     pub(crate) slow_above: f64,
-    /// The service time in seconds above which a pod is named although it counts, and deleted before faster ones.
-    pub(crate) named_above: f64,
+    /// The service time in seconds above which a pod is an outlier, although it counts, and deleted before faster ones.
+    pub(crate) outlier_above: f64,
     /// Since when there is a pod of either kind.
     pub(super) slow_since: Option<Moment>,
     /// The replacement of slow pods.
@@ -73,7 +73,7 @@ pub(crate) struct ModelState {
 // The cached utilisations are computed again.
 visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, backlog, profile,
     hold_backtest, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck, slow_above,
-    named_above, slow_since, replacement, late_since; ..);
+    outlier_above, slow_since, replacement, late_since; ..);
 
 /// Means over the pods that report workers; 0 if unknown. The batch size changes only by more than a quarter.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +105,7 @@ impl ModelState {
             completed_at: 0,
             stuck: None,
             slow_above: f64::INFINITY,
-            named_above: f64::INFINITY,
+            outlier_above: f64::INFINITY,
             slow_since: None,
             replacement: Replacement::default(),
             late_since: None,
@@ -173,7 +173,7 @@ impl ModelState {
     pub(crate) fn is_slow(&self, history: &PodHistory) -> bool {
         let own = history.own_service();
         history.work.is_slow(self.slow_above)
-            || own.is_some_and(|service| f64::from(service) > self.named_above)
+            || own.is_some_and(|service| f64::from(service) > self.outlier_above)
     }
 
     /// Returns the service time in seconds that was measured before a restart, if any.
