@@ -95,9 +95,9 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
     // A need below the desired replicas does not keep them.
     let keeps = |replicas: &u32| *replicas >= desired;
     let (excludes, change) = match step {
-        Step::Limited { wanted, cap, .. } => match cap {
+        Step::Limited { proposed, cap, .. } => match cap {
             Limit::MaxReplicas => {
-                return Some((More, format!("spec.maxReplicas is {wanted} or more")));
+                return Some((More, format!("spec.maxReplicas is {proposed} or more")));
             }
             // The minimum may be that of a schedule, which has its own step.
             Limit::MinReplicas if all.iter().any(is_floor) => return None,

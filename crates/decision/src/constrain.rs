@@ -116,27 +116,28 @@ impl Pass<'_> {
         to
     }
 
-    pub(crate) fn limit(&mut self, current: u32, wanted: u32) -> u32 {
+    pub(crate) fn limit(&mut self, current: u32, proposed: u32) -> u32 {
         let bounds = self.bounds();
         let policy = &self.scaler.policy;
         let history = &self.scaler.history;
         let (allowed, cap) = match &policy.behavior {
-            None => history.limit_plain(policy.hpa_compatibility, bounds, current, wanted),
-            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
+            None => history.limit_plain(policy.hpa_compatibility, bounds, current, proposed),
+            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, proposed),
         };
-        self.set_limited(wanted, allowed, cap)
+        self.set_limited(proposed, allowed, cap)
     }
 
     /// Applies the policies of `behavior`, or without any the model's rate limits (docs/ALGORITHM.md, I3), and the
     /// bounds.
-    pub(crate) fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
+    pub(crate) fn limit_model(&mut self, current: u32, proposed: u32, up_to: u32) -> u32 {
         let bounds = self.bounds();
         let history = &self.scaler.history;
         let behavior = self.scaler.policy.behavior.as_ref();
-        let (allowed, cap) = match behavior.filter(|behavior| limits(behavior, wanted > current)) {
-            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
+        let (allowed, cap) = match behavior.filter(|behavior| limits(behavior, proposed > current))
+        {
+            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, proposed),
             None => {
-                let (allowed, cap) = history.limit_model(self.now, current, wanted, up_to);
+                let (allowed, cap) = history.limit_model(self.now, current, proposed, up_to);
                 match bounds.clamp(allowed) {
                     within if within > allowed => (within, Some(Limit::MinReplicas)),
                     within if within < allowed => (within, Some(Limit::MaxReplicas)),
@@ -144,10 +145,10 @@ impl Pass<'_> {
                 }
             }
         };
-        self.set_limited(wanted, allowed, cap)
+        self.set_limited(proposed, allowed, cap)
     }
 
-    fn set_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Limit>) -> u32 {
+    fn set_limited(&mut self, proposed: u32, allowed: u32, cap: Option<Limit>) -> u32 {
         match cap {
             None => {
                 let message = format_args!("the desired replicas are within all limits");
@@ -155,7 +156,7 @@ impl Pass<'_> {
             }
             Some(cap) => {
                 let step = Step::Limited {
-                    wanted,
+                    proposed,
                     to: allowed,
                     cap,
                 };

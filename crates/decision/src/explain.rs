@@ -138,8 +138,8 @@ impl fmt::Display for Step {
                 span(*window),
                 count(*to)
             ),
-            Self::Limited { wanted, to, cap } => {
-                write!(f, "{cap}: {} instead of {wanted}", count(*to))
+            Self::Limited { proposed, to, cap } => {
+                write!(f, "{cap}: {} instead of {proposed}", count(*to))
             }
             Self::Pods {
                 ready,

@@ -157,7 +157,7 @@ impl History {
         compatibility: HpaCompatibility,
         bounds: Bounds,
         current: u32,
-        wanted: u32,
+        proposed: u32,
     ) -> (u32, Option<Limit>) {
         let base = match compatibility {
             HpaCompatibility::Exact => current,
@@ -173,12 +173,12 @@ impl History {
         } else {
             (bounds.max(), Limit::MaxReplicas)
         };
-        if wanted < bounds.min() {
+        if proposed < bounds.min() {
             (bounds.min(), Some(Limit::MinReplicas))
-        } else if wanted > ceiling {
+        } else if proposed > ceiling {
             (ceiling, Some(cap))
         } else {
-            (wanted, None)
+            (proposed, None)
         }
     }
 
@@ -188,12 +188,12 @@ impl History {
         &self,
         now: Moment,
         current: u32,
-        wanted: u32,
+        proposed: u32,
         up_to: u32,
     ) -> (u32, Option<Limit>) {
         let recent = |at: Moment| now.since(at) < MIN_WRITE_INTERVAL;
-        if wanted != current && self.written.is_some_and(recent) {
-            let cap = if wanted > current {
+        if proposed != current && self.written.is_some_and(recent) {
+            let cap = if proposed > current {
                 Limit::ScaleUpLimit
             } else {
                 Limit::ScaleDownLimit
@@ -210,12 +210,12 @@ impl History {
             .saturating_mul(2)
             .max(current.saturating_add(4))
             .max(up_to);
-        if wanted < floor {
+        if proposed < floor {
             (floor, Some(Limit::ScaleDownLimit))
-        } else if wanted > ceiling {
+        } else if proposed > ceiling {
             (ceiling, Some(Limit::ScaleUpLimit))
         } else {
-            (wanted, None)
+            (proposed, None)
         }
     }
 
@@ -226,19 +226,19 @@ impl History {
         behavior: &Behavior,
         bounds: Bounds,
         current: u32,
-        wanted: u32,
+        proposed: u32,
     ) -> (u32, Option<Limit>) {
-        if wanted > current {
+        if proposed > current {
             let limit = self.up_limit(now, &behavior.scale_up, current).max(current);
             let (ceiling, cap) = if bounds.max() > limit {
                 (limit, Limit::ScaleUpLimit)
             } else {
                 (bounds.max(), Limit::MaxReplicas)
             };
-            if wanted > ceiling {
+            if proposed > ceiling {
                 return (ceiling, Some(cap));
             }
-        } else if wanted < current {
+        } else if proposed < current {
             let limit = self
                 .down_limit(now, &behavior.scale_down, current)
                 .min(current);
@@ -247,11 +247,11 @@ impl History {
             } else {
                 (bounds.min(), Limit::MinReplicas)
             };
-            if wanted < floor {
+            if proposed < floor {
                 return (floor, Some(cap));
             }
         }
-        (wanted, None)
+        (proposed, None)
     }
 
     fn up_limit(&self, now: Moment, rules: &ScalingRules, current: u32) -> u32 {

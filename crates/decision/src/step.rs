@@ -132,7 +132,7 @@ pub enum Step {
     /// A limit reduced the change.
     Limited {
         /// The proposal.
-        wanted: u32,
+        proposed: u32,
         /// The replicas that the limit allows.
         to: u32,
         /// The limit.
