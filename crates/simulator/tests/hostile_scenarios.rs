@@ -149,7 +149,7 @@ fn assert_sane(spec: &ClusterSpec, outcome: &Outcome) {
     assert!(outcome.reversals <= outcome.changes);
     assert!(outcome.largest <= spec.goal.max.max(spec.pods));
     for second in &outcome.seconds {
-        assert!((spec.goal.min..=spec.goal.max).contains(&second.wanted));
+        assert!((spec.goal.min..=spec.goal.max).contains(&second.desired));
         assert!(second.mean_wait.is_none_or(|wait| wait >= 0.0));
     }
     for change in &outcome.history {

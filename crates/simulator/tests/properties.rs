@@ -41,7 +41,7 @@ fn a_steady_load_causes_few_changes() {
             let outcome = run(&spec, 1 + job as u64);
             let sizes = outcome.seconds[settled..]
                 .iter()
-                .map(|second| second.wanted);
+                .map(|second| second.desired);
             let (least, most) = (sizes.clone().min().unwrap(), sizes.max().unwrap());
             let changes = changes_between(&outcome, settled, 7200).count();
             let message = format!(
@@ -135,7 +135,7 @@ fn a_step_scales_up_at_the_second_reading_and_its_need_is_kept() {
             // After ten seconds, a doubling is significant in every run.
             let least = outcome.seconds[after_step(10)..after_step(300)]
                 .iter()
-                .map(|second| second.wanted)
+                .map(|second| second.desired)
                 .min();
             assert!(
                 least >= Some(need),
@@ -262,7 +262,7 @@ fn neither_gaps_nor_failures_let_the_replicas_fall_below_the_need() {
             let outcome = run(&spec, seed);
             let least = outcome.seconds[300..]
                 .iter()
-                .map(|second| second.wanted)
+                .map(|second| second.desired)
                 .min();
             assert!(
                 least >= Some(need),
@@ -292,7 +292,7 @@ fn a_freeze_has_no_lasting_effect() {
     for seed in 1..=6 {
         let outcome = run(&spec, seed);
         let sizes = outcome.seconds[300..].iter();
-        let least = sizes.map(|second| second.wanted).min();
+        let least = sizes.map(|second| second.desired).min();
         assert!(least >= Some(need), "seed {seed}: {least:?}, {need} needed");
     }
 }

@@ -78,9 +78,9 @@ fn replicas_do_not_rise_when_the_load_falls() {
             let spec = spec(&text);
             let mut ours = PushScaling::of_cluster(&spec).unwrap();
             let outcome = simulate(&spec, &mut ours, seed);
-            let before = outcome.seconds[falls_at - 1].wanted;
+            let before = outcome.seconds[falls_at - 1].desired;
             let after = outcome.seconds[falls_at..].iter();
-            let most = after.map(|second| second.wanted).max().unwrap();
+            let most = after.map(|second| second.desired).max().unwrap();
             (service, seed, before, most)
         },
         &mut || {},

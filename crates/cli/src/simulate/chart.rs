@@ -49,7 +49,7 @@ fn plot(picture: &mut String, request: &Request, results: &Results<'_>) -> Resul
         arrivals(&panels[0], &axis, &run.seconds)?;
     }
     let top = runs.iter().flat_map(|(_, run)| &run.seconds);
-    let top = top.map(|second| second.wanted.max(second.ready)).max();
+    let top = top.map(|second| second.desired.max(second.ready)).max();
     let target = results.scenario.cluster.goal.target;
     for ((name, run), panels) in runs.iter().zip(panels[1..].chunks(2)) {
         pods(&panels[0], &axis, name, run, top.unwrap_or(1))?;
@@ -153,7 +153,7 @@ fn pods(area: &Area<'_>, axis: &Axis, name: &str, run: &Outcome, top: u32) -> Re
     );
     let top = f64::from(top) * 1.08 + 0.2;
     let mut chart = panel(area, axis, &caption, top, &|count| format!("{count}"))?;
-    let desired = stairs(axis, &run.seconds, |second| second.wanted);
+    let desired = stairs(axis, &run.seconds, |second| second.desired);
     let ready = stairs(axis, &run.seconds, |second| second.ready);
     chart.draw_series(LineSeries::new(desired, GREY.stroke_width(3)))?;
     chart.draw_series(LineSeries::new(ready, BLUE.stroke_width(2)))?;

@@ -177,7 +177,7 @@ fn per_second_result(seconds: &[Second]) -> PerSecond {
         arrivals: list(seconds, |second| second.arrivals),
         mean_wait_seconds: list(seconds, |second| second.mean_wait),
         violated: list(seconds, |second| second.violated),
-        desired: list(seconds, |second| second.wanted),
+        desired: list(seconds, |second| second.desired),
         ready: list(seconds, |second| second.ready),
     }
 }

@@ -100,19 +100,19 @@ impl Fleet {
     /// Creates or removes pods to reach the desired replicas. Terminating pods do not count.
     pub(super) fn scale_to(
         &mut self,
-        wanted: u32,
+        desired: u32,
         spec: &ClusterSpec,
         now: f64,
         random: &mut Random,
         cost: impl Fn(u64) -> u32,
     ) {
-        let wanted = wanted as usize;
+        let desired = desired as usize;
         let count = self.pods.iter().filter(|pod| stays(pod)).count();
-        for _ in count..wanted {
+        for _ in count..desired {
             self.create_pod(spec, now, random);
             self.starts += 1;
         }
-        let most = wanted + self.surge;
+        let most = desired + self.surge;
         if count <= most {
             return;
         }

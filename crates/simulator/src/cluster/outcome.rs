@@ -57,7 +57,7 @@ pub struct Second {
     /// Whether the mean wait was too long, or a request failed.
     pub violated: bool,
     /// The desired replicas at the end of the second.
-    pub wanted: u32,
+    pub desired: u32,
     /// The number of ready pods at the end of the second.
     pub ready: u32,
 }

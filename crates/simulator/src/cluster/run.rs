@@ -227,18 +227,18 @@ impl<'a> Run<'a> {
             scrape_interval: self.spec.scrape_interval,
             deletion: self.spec.deletion,
         };
-        let wanted = controller.decide(&view);
+        let desired = controller.decide(&view);
         self.fleet.remove_drained();
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != self.replicas) {
+        if let Some(desired) = desired.filter(|desired| *desired != self.replicas) {
             self.history.push(Change {
                 second: over,
                 from: self.replicas,
-                to: wanted,
+                to: desired,
                 why: controller.explain(),
             });
-            self.largest = self.largest.max(wanted);
+            self.largest = self.largest.max(desired);
             let random = &mut self.streams.pods;
-            let costs: BTreeMap<u64, u32> = if wanted < self.replicas {
+            let costs: BTreeMap<u64, u32> = if desired < self.replicas {
                 let ready = self.views.iter();
                 ready
                     .map(|pod| (pod.id, controller.deletion_cost(pod)))
@@ -246,10 +246,10 @@ impl<'a> Run<'a> {
             } else {
                 BTreeMap::new()
             };
-            self.replicas = wanted;
+            self.replicas = desired;
             let cost = |pod| costs.get(&pod).copied().unwrap_or(u32::MAX);
             self.fleet
-                .scale_to(wanted, self.spec, over as f64, random, cost);
+                .scale_to(desired, self.spec, over as f64, random, cost);
         }
         let pods = u32::try_from(self.fleet.pods.len()).unwrap_or(u32::MAX);
         self.pods.push(pods);
@@ -308,11 +308,11 @@ impl<'a> Run<'a> {
             .seconds()
             .iter()
             .zip(&self.sizes)
-            .map(|(requests, (wanted, ready))| Second {
+            .map(|(requests, (desired, ready))| Second {
                 arrivals: requests.arrived,
                 mean_wait: requests.mean_wait(),
                 violated: requests.violated(metrics.limit()),
-                wanted: *wanted,
+                desired: *desired,
                 ready: *ready,
             })
             .collect();

@@ -152,12 +152,12 @@ impl fmt::Display for Baseline {
                 window,
                 sync,
             }) => {
-                let usual = HpaOptions::default();
+                let default = HpaOptions::default();
                 let mut settings = Vec::new();
-                if *metric != usual.metric {
+                if *metric != default.metric {
                     settings.push(format!("metric={}", name_of_metric(*metric)));
                 }
-                if (*scrape, *window, *sync) != (usual.scrape, usual.window, usual.sync) {
+                if (*scrape, *window, *sync) != (default.scrape, default.window, default.sync) {
                     settings.push(format!("scrape={scrape},window={window},sync={sync}"));
                 }
                 write_word(f, "hpa", &settings)
@@ -300,7 +300,7 @@ mod tests {
     fn last_replicas(word: &str, spec: &ClusterSpec) -> u32 {
         let baseline: Baseline = word.parse().unwrap();
         let outcome = simulate(spec, baseline.controller(spec).as_mut(), 1);
-        outcome.seconds.last().unwrap().wanted
+        outcome.seconds.last().unwrap().desired
     }
 
     #[test]
@@ -362,9 +362,9 @@ mod tests {
             !Baseline::is_named("qm2"),
             "a fixture of tests and benchmarks"
         );
-        let other_signs = "hpa:scrape=5s:window=1m".parse::<Baseline>().unwrap();
+        let other_separators = "hpa:scrape=5s:window=1m".parse::<Baseline>().unwrap();
         assert_eq!(
-            other_signs.to_string(),
+            other_separators.to_string(),
             "hpa:scrape=5,window=60,sync=15",
             "colons and units are accepted"
         );

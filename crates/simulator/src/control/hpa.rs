@@ -175,7 +175,7 @@ impl Controller for Hpa {
         }
         let (ratio, pods) = self.ratio(view)?;
         let current = view.replicas;
-        let mut wanted = if (ratio - 1.0).abs() <= TOLERANCE {
+        let mut desired = if (ratio - 1.0).abs() <= TOLERANCE {
             current
         } else {
             let proposed = to_u32_saturating((ratio * pods - 1e-9).ceil());
@@ -186,18 +186,18 @@ impl Controller for Hpa {
                 proposed.min(current)
             }
         };
-        wanted = view.goal.clamp(wanted);
-        self.proposals.push_back((now, wanted));
+        desired = view.goal.clamp(desired);
+        self.proposals.push_back((now, desired));
         forget(&mut self.proposals, |(at, _)| at + STABILIZATION < now);
-        if wanted < current {
+        if desired < current {
             let highest = self.proposals.iter().map(|(_, size)| *size).max();
-            wanted = current.min(highest.unwrap_or(wanted));
+            desired = current.min(highest.unwrap_or(desired));
         }
-        if wanted > current {
+        if desired > current {
             let lately = self.sizes.iter().map(|(_, size)| *size).min();
             let base = lately.unwrap_or(current);
-            wanted = wanted.min((base * 2).max(base + 4));
+            desired = desired.min((base * 2).max(base + 4));
         }
-        Some(view.goal.clamp(wanted))
+        Some(view.goal.clamp(desired))
     }
 }

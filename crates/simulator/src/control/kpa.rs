@@ -84,17 +84,17 @@ impl Controller for Kpa {
             self.panic_since = None;
             self.panic_pods = 0;
         }
-        let mut wanted = stable;
+        let mut desired = stable;
         if self.panic_since.is_some() {
             if self.panic_pods == 0 {
                 self.panic_pods = replicas;
             }
             self.panic_pods = self.panic_pods.max(burst);
             // Panic mode never scales down.
-            wanted = self.panic_pods.max(stable).max(replicas);
+            desired = self.panic_pods.max(stable).max(replicas);
         }
         if self.delay > 0 {
-            self.proposals.push_back((now, wanted));
+            self.proposals.push_back((now, desired));
             while self
                 .proposals
                 .front()
@@ -103,8 +103,8 @@ impl Controller for Kpa {
                 self.proposals.pop_front();
             }
             let highest = self.proposals.iter().map(|(_, size)| *size).max();
-            wanted = highest.unwrap_or(wanted);
+            desired = highest.unwrap_or(desired);
         }
-        Some(view.goal.clamp(u32::try_from(wanted).unwrap_or(u32::MAX)))
+        Some(view.goal.clamp(u32::try_from(desired).unwrap_or(u32::MAX)))
     }
 }

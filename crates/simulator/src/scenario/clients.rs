@@ -6,14 +6,18 @@ use crate::cluster::{Clients, ClusterSpec, Fault};
 
 impl Draft {
     pub(super) fn clients(&mut self) -> Clients {
-        let usual = Clients::default();
+        let default = Clients::default();
         Clients {
-            grpc_share: self.take("grpc-share", usual.grpc_share, values::grpc_share),
-            connections: self.take("connections", usual.connections, values::whole(0..=100_000)),
-            balancers: self.take("balancers", usual.balancers, values::whole(1..=1000)),
+            grpc_share: self.take("grpc-share", default.grpc_share, values::grpc_share),
+            connections: self.take(
+                "connections",
+                default.connections,
+                values::whole(0..=100_000),
+            ),
+            balancers: self.take("balancers", default.balancers, values::whole(1..=1000)),
             timeout: self.optional("timeout", values::time),
             think_time: self.think_time(),
-            retries: self.take("retries", usual.retries, values::whole(0..=10)),
+            retries: self.take("retries", default.retries, values::whole(0..=10)),
         }
     }
 

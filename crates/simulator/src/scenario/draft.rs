@@ -64,7 +64,7 @@ impl Draft {
     /// Adds a scenario file.
     pub fn add_file(&mut self, file: &Path) {
         let name = file.display().to_string();
-        let size = fs::metadata(file).map(|facts| facts.len());
+        let size = fs::metadata(file).map(|metadata| metadata.len());
         let text = match size {
             Ok(size) if size > MAX_FILE_BYTES => {
                 self.unread = true;
@@ -105,7 +105,7 @@ impl Draft {
             let Some(key) = self.known(&location, key.trim()) else {
                 continue;
             };
-            let baseline = match key {
+            let conflicting_line = match key {
                 "load" => here.get("trace"),
                 "trace" => here.get("load"),
                 _ => None,
@@ -115,7 +115,7 @@ impl Draft {
                 self.errors.add(location, problem);
                 continue;
             }
-            if let Some(before) = baseline {
+            if let Some(before) = conflicting_line {
                 let problem = format!("set load or trace, not both: line {before} sets the other");
                 self.errors.add(location, problem);
                 continue;
@@ -183,11 +183,11 @@ impl Draft {
         if self.unread {
             return Err(self.errors);
         }
-        let usual = ClusterSpec::default();
+        let default = ClusterSpec::default();
         let goal = Goal {
-            target: self.take("target", usual.goal.target, values::time),
-            min: self.take("min", usual.goal.min, values::whole(1..=10_000)),
-            max: self.take("max", usual.goal.max, values::whole(1..=10_000)),
+            target: self.take("target", default.goal.target, values::time),
+            min: self.take("min", default.goal.min, values::whole(1..=10_000)),
+            max: self.take("max", default.goal.max, values::whole(1..=10_000)),
         };
         if self.get("target").is_none() {
             self.missing("no target: set the mean wait to keep, such as target: 50ms");
@@ -204,7 +204,7 @@ impl Draft {
             Some((trace, source)) => (trace, Some(source)),
             None => (Trace::of_rates(Vec::new()), None),
         };
-        let service = self.take("service", usual.service, values::time);
+        let service = self.take("service", default.service, values::time);
         let mut spec = ClusterSpec {
             traffic: trace.traffic,
             goal,
@@ -215,34 +215,34 @@ impl Draft {
                 values::whole(1..=ViolationPrice::MAX),
             ),
             batching: self.batching(service),
-            cv: self.take("cv", usual.cv, values::number(20.0)),
+            cv: self.take("cv", default.cv, values::number(20.0)),
             pareto: self.pareto(),
             long_requests: self.optional("long-requests", values::long_requests),
-            workers: self.take("workers", usual.workers, values::whole(1..=256)),
-            queue: self.take("queue", usual.queue, values::whole(0..=100_000)),
-            balancing: self.take("balancing", usual.balancing, values::balancing),
+            workers: self.take("workers", default.workers, values::whole(1..=256)),
+            queue: self.take("queue", default.queue, values::whole(0..=100_000)),
+            balancing: self.take("balancing", default.balancing, values::balancing),
             clients: self.clients(),
-            contention: self.take("contention", usual.contention, values::number(100.0)),
-            start_round: self.take("start-round", usual.start_round, values::time_or_zero),
-            start_delay: self.take("start-delay", usual.start_delay, values::start_delay),
-            warm_up: self.take("warm-up", usual.warm_up, values::warm_up),
-            speeds: self.take("speeds", usual.speeds, values::number(2.0)),
-            deletion: self.take("deletion", usual.deletion, values::deletion),
-            slow: self.take("slow", usual.slow, values::slow),
+            contention: self.take("contention", default.contention, values::number(100.0)),
+            start_round: self.take("start-round", default.start_round, values::time_or_zero),
+            start_delay: self.take("start-delay", default.start_delay, values::start_delay),
+            warm_up: self.take("warm-up", default.warm_up, values::warm_up),
+            speeds: self.take("speeds", default.speeds, values::number(2.0)),
+            deletion: self.take("deletion", default.deletion, values::deletion),
+            slow: self.take("slow", default.slow, values::slow),
             scrape_interval: self.take(
                 "scrape-interval",
-                usual.scrape_interval,
+                default.scrape_interval,
                 values::whole_seconds(1..=MAX_SCRAPE_INTERVAL),
             ),
-            gaps: self.take("drop", usual.gaps, values::gaps),
-            rollouts: self.take("rollout", usual.rollouts, values::rollouts),
-            faults: self.take("fail", usual.faults, faults::faults),
-            bursts: self.take("burst", usual.bursts, values::bursts),
-            outages: self.take("outage", usual.outages, values::outages),
+            gaps: self.take("drop", default.gaps, values::gaps),
+            rollouts: self.take("rollout", default.rollouts, values::rollouts),
+            faults: self.take("fail", default.faults, faults::faults),
+            bursts: self.take("burst", default.bursts, values::bursts),
+            outages: self.take("outage", default.outages, values::outages),
             pods: 1,
         };
-        let usual_pods = pods_at_first(&spec);
-        spec.pods = self.take("pods", usual_pods, values::whole(1..=10_000));
+        let default_pods = pods_at_first(&spec);
+        spec.pods = self.take("pods", default_pods, values::whole(1..=10_000));
         let start = self.take("start", trace.start, |text| {
             let time = text.parse().map(Some);
             time.map_err(|_| "it must be a time, such as 2026-01-05T08:00:00Z".to_owned())
@@ -380,16 +380,16 @@ impl Draft {
     }
 
     /// Returns a key's parsed value, or the default if the key is not set.
-    pub(super) fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
+    pub(super) fn take<T>(&mut self, key: &str, default: T, parse: impl Fn(&str) -> Value<T>) -> T {
         let Some(entry) = self.entries.get(key) else {
-            return usual;
+            return default;
         };
         match parse(&entry.value) {
             Ok(value) => value,
             Err(expected) => {
                 let problem = format!("{key} is {:?}: {expected}", entry.value);
                 self.errors.add(entry.location.as_str(), problem);
-                usual
+                default
             }
         }
     }

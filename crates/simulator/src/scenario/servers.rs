@@ -20,12 +20,12 @@ impl Draft {
 
     /// Returns the batches, for this service time of a single request in seconds.
     pub(super) fn batching(&mut self, service: f64) -> Batching {
-        let usual = Batching::default();
-        let size = self.take("batch", usual.size, values::whole(1..=MAX_BATCH_SIZE));
+        let default = Batching::default();
+        let size = self.take("batch", default.size, values::whole(1..=MAX_BATCH_SIZE));
         let growth = self.take("batch-growth", 0.0, values::time_or_zero);
         let batching = Batching {
             size,
-            delay: self.take("batch-delay", usual.delay, values::time_or_zero),
+            delay: self.take("batch-delay", default.delay, values::time_or_zero),
             growth: growth / service,
         };
         for key in ["batch-delay", "batch-growth"] {

@@ -37,7 +37,7 @@ fn the_sidecars_of_a_share_of_the_pods_restart_once() {
 fn a_restart_of_all_sidecars_is_no_load() {
     let sizes = |outcome: &Outcome| {
         let seconds = outcome.seconds[600..720].iter();
-        let sizes: Vec<u32> = seconds.map(|second| second.wanted).collect();
+        let sizes: Vec<u32> = seconds.map(|second| second.desired).collect();
         (sizes.iter().copied().min(), sizes.iter().copied().max())
     };
     let restarted = scaled(&format!("{LOAD}fail: restart-sidecars 100%@600"));
