@@ -192,7 +192,7 @@ impl Bound {
                 store,
                 bound,
                 tls_dir,
-                move |took, has_value| metrics.external_metric_answered(took, has_value),
+                move |took, has_value| metrics.external_metric_responded(took, has_value),
                 shutdown.clone(),
             )
             .map_err(RunError::Tls)?;

@@ -19,11 +19,11 @@ use crate::documents::GROUP;
 use crate::request_header::Caller;
 use crate::status::ApiError;
 
-/// How long an answer is valid, as in other API servers.
+/// How long the result of a review is valid, as in other API servers.
 const TTL: Duration = Duration::from_secs(10);
 
-/// Maximum number of cached answers, of about 100 bytes.
-const MAX_ANSWERS: usize = 1024;
+/// Maximum number of cached results, of about 100 bytes.
+const MAX_CACHED: usize = 1024;
 
 /// Maximum number of reviews in progress.
 const MAX_REVIEWS: usize = 16;
@@ -60,14 +60,14 @@ impl Reviewer for KubeReviewer {
     }
 }
 
-/// Answers from the cache, or with a review.
+/// Authorizes requests from the cache, or with a review.
 pub(crate) struct Authorizer {
     reviewer: Arc<dyn Reviewer>,
     reviews: Semaphore,
-    answers: Mutex<HashMap<[u8; 32], Answer>>,
+    cache: Mutex<HashMap<[u8; 32], CachedReview>>,
 }
 
-struct Answer {
+struct CachedReview {
     allowed: bool,
     expires: Instant,
 }
@@ -77,7 +77,7 @@ impl Authorizer {
         Self {
             reviewer,
             reviews: Semaphore::new(MAX_REVIEWS),
-            answers: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Authorizer {
             self.reviewer.review(access).await
         });
         match reviewed.await {
-            Ok(answer) => answer.map_err(ApiError::Review),
+            Ok(result) => result.map_err(ApiError::Review),
             Err(_) => Err(ApiError::Review(
                 "the API server did not respond in time".to_owned(),
             )),
@@ -134,22 +134,22 @@ impl Authorizer {
     }
 
     fn cached(&self, key: &[u8; 32]) -> Option<bool> {
-        let answers = self.answers.lock();
-        let answer = answers.get(key)?;
-        (Instant::now() < answer.expires).then_some(answer.allowed)
+        let cache = self.cache.lock();
+        let review = cache.get(key)?;
+        (Instant::now() < review.expires).then_some(review.allowed)
     }
 
     fn store(&self, key: [u8; 32], allowed: bool) {
         let now = Instant::now();
-        let mut answers = self.answers.lock();
-        if answers.len() >= MAX_ANSWERS {
-            answers.retain(|_, answer| now < answer.expires);
+        let mut cache = self.cache.lock();
+        if cache.len() >= MAX_CACHED {
+            cache.retain(|_, review| now < review.expires);
         }
-        if answers.len() >= MAX_ANSWERS {
-            answers.clear();
+        if cache.len() >= MAX_CACHED {
+            cache.clear();
         }
         let expires = now + TTL;
-        answers.insert(key, Answer { allowed, expires });
+        cache.insert(key, CachedReview { allowed, expires });
     }
 }
 
@@ -186,12 +186,12 @@ pub(crate) mod tests {
 
     impl Reviewer for FakeReviewer {
         fn review(&self, access: SubjectAccessReviewSpec) -> BoxFuture<'_, Result<bool, String>> {
-            let answer = match access.user.as_deref() {
+            let result = match access.user.as_deref() {
                 Some("unknown") => Err("etcd is down".to_owned()),
                 user => Ok(user == Some("jane")),
             };
             self.reviews.lock().push(access);
-            Box::pin(std::future::ready(answer))
+            Box::pin(std::future::ready(result))
         }
     }
 
@@ -204,7 +204,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_are_cached_for_ten_seconds() {
+    async fn reviews_are_cached_for_ten_seconds() {
         let reviewer = Arc::new(FakeReviewer::default());
         let authorizer = Authorizer::new(reviewer.clone());
         let read = |user| authorizer.authorize(caller(user, "dev"), "models", "a-wait");
@@ -260,11 +260,11 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn the_cache_is_bounded() {
         let authorizer = Authorizer::new(Arc::new(FakeReviewer::default()));
-        for index in 0..=MAX_ANSWERS {
+        for index in 0..=MAX_CACHED {
             let namespace = index.to_string();
             let authorized = authorizer.authorize(caller("jane", ""), &namespace, "a-wait");
             authorized.await.unwrap();
         }
-        assert!(authorizer.answers.lock().len() <= MAX_ANSWERS);
+        assert!(authorizer.cache.lock().len() <= MAX_CACHED);
     }
 }

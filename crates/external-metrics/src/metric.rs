@@ -94,7 +94,7 @@ pub(crate) enum MetricError {
     #[error("PushScaler {0} has not been evaluated yet: see its status")]
     NoSample(String),
     #[error("the last evaluation of PushScaler {0} is older than 30 s: see the aggregator's log")]
-    Old(String),
+    Stale(String),
     #[error("no pod is running that a PushScaler measures: see the PushScaler's status")]
     NoPods,
     /// Too few pods report. What the others do is unknown.
@@ -224,7 +224,7 @@ fn sample_of<'a>(name: &str, scaler: &'a Scaler, now: Instant) -> Result<&'a Sam
     let sample = scaler.sample.as_ref();
     let sample = sample.ok_or_else(|| MetricError::NoSample(name.to_owned()))?;
     if now.saturating_duration_since(sample.decided) > MAX_AGE {
-        return Err(MetricError::Old(name.to_owned()));
+        return Err(MetricError::Stale(name.to_owned()));
     }
     Ok(sample)
 }

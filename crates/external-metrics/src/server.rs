@@ -22,8 +22,8 @@ use crate::request_header::Caller;
 use crate::status::ApiError;
 use crate::store::Store;
 
-/// Called for each request for a metric, with how long its answer took and whether it has a value.
-pub(crate) type Answered = Box<dyn Fn(Duration, bool) + Send + Sync>;
+/// Called for each request for a metric, with how long its response took and whether it has a value.
+pub(crate) type OnResponse = Box<dyn Fn(Duration, bool) + Send + Sync>;
 
 /// The API, without its transport.
 pub(crate) struct Server {
@@ -31,11 +31,11 @@ pub(crate) struct Server {
     pub(crate) request_header: NewestRequestHeader,
     pub(crate) authorizer: Authorizer,
     pub(crate) documents: Documents,
-    pub(crate) answered: Answered,
+    pub(crate) on_response: OnResponse,
 }
 
 impl Server {
-    /// Answers a request on a connection with this client certificate.
+    /// Responds to a request on a connection with this client certificate.
     pub(crate) async fn handle(
         self: Arc<Self>,
         chain: Arc<[CertificateDer<'static>]>,
@@ -55,7 +55,7 @@ impl Server {
         headers: &HeaderMap,
         chain: &[CertificateDer<'_>],
     ) -> Reply {
-        match self.answer(method, uri, headers, chain).await {
+        match self.try_respond(method, uri, headers, chain).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(path = uri.path(), %error, "request rejected");
@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    async fn answer(
+    async fn try_respond(
         &self,
         method: &Method,
         uri: &Uri,
@@ -94,12 +94,12 @@ impl Server {
             return Ok(reply);
         }
         let (namespace, metric) = metric_path(uri.path()).ok_or(ApiError::UnknownPath)?;
-        let answer = match self.authorizer.authorize(caller, &namespace, &metric).await {
+        let result = match self.authorizer.authorize(caller, &namespace, &metric).await {
             Ok(()) => self.metric(&namespace, &metric, uri.query().unwrap_or_default()),
             Err(error) => Err(error),
         };
-        (self.answered)(begun.elapsed(), answer.is_ok());
-        answer
+        (self.on_response)(begun.elapsed(), result.is_ok());
+        result
     }
 
     fn require_ready(&self) -> Result<(), ApiError> {
@@ -200,7 +200,7 @@ mod tests {
 
     struct Fixture {
         server: Server,
-        answered: Arc<Mutex<Vec<bool>>>,
+        has_value: Arc<Mutex<Vec<bool>>>,
         ca: TestCa,
         request_header: watch::Sender<Option<Arc<RequestHeader>>>,
     }
@@ -208,19 +208,19 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (request_header, receiver) = watch::channel(None);
-            let answered = Arc::new(Mutex::new(Vec::new()));
-            let answers = Arc::clone(&answered);
+            let has_value = Arc::new(Mutex::new(Vec::new()));
+            let responses = Arc::clone(&has_value);
             let server = Server {
                 store: Store::default(),
                 request_header: receiver,
                 authorizer: Authorizer::new(Arc::new(FakeReviewer::default())),
                 documents: Documents::new(),
-                answered: Box::new(move |_, has_value| answers.lock().push(has_value)),
+                on_response: Box::new(move |_, has_value| responses.lock().push(has_value)),
             };
             let ca = TestCa::new();
             Self {
                 server,
-                answered,
+                has_value,
                 ca,
                 request_header,
             }
@@ -366,7 +366,7 @@ mod tests {
         ] {
             fixture.get_as(user, &path).await;
         }
-        assert_eq!(*fixture.answered.lock(), [true, false, false]);
+        assert_eq!(*fixture.has_value.lock(), [true, false, false]);
     }
 
     #[tokio::test]

@@ -34,8 +34,8 @@ const LIMITS: Limits = Limits {
     detect_hang_up: true,
 };
 
-/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `answered` is called
-/// for each request for a metric, with how long its answer took and whether it has a value.
+/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `on_response` is
+/// called for each request for a metric, with how long its response took and whether it has a value.
 ///
 /// # Errors
 /// If TLS could not be set up.
@@ -45,7 +45,7 @@ pub fn start(
     store: Store,
     bound: Bound,
     tls_dir: PathBuf,
-    answered: impl Fn(Duration, bool) + Send + Sync + 'static,
+    on_response: impl Fn(Duration, bool) + Send + Sync + 'static,
     shutdown: Shutdown,
 ) -> Result<(), TlsError> {
     let certificate = ServerCertificate::default();
@@ -64,7 +64,7 @@ pub fn start(
         request_header,
         authorizer: Authorizer::new(Arc::new(KubeReviewer(client))),
         documents: Documents::new(),
-        answered: Box::new(answered),
+        on_response: Box::new(on_response),
     });
     let service_for = move |_: IpAddr, stream: &<Tls as Transport>::Stream| {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

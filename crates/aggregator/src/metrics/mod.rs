@@ -364,8 +364,8 @@ impl Metrics {
             .observe(begun.elapsed().as_secs_f64());
     }
 
-    /// A request for an external metric was answered, with a value or an error.
-    pub(crate) fn external_metric_answered(&self, took: Duration, succeeded: bool) {
+    /// A request for an external metric got its response, with a value or an error.
+    pub(crate) fn external_metric_responded(&self, took: Duration, succeeded: bool) {
         let labels = ExternalMetricLabels {
             outcome: outcome(succeeded),
         };

@@ -19,11 +19,11 @@ use super::scaler::{ExternalScaler, metric_spec, stream_metric_spec};
 /// Maximum bytes of a request.
 const MESSAGE_BYTES: usize = 64 << 10;
 
-type Answer<T> = Ready<Result<GrpcResponse<T>, Status>>;
+type ResponseFuture<T> = Ready<Result<GrpcResponse<T>, Status>>;
 
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
-/// Answers a call. A stream ends at the shutdown.
+/// Responds to a call. A stream ends at the shutdown.
 pub(super) async fn call(
     scaler: ExternalScaler,
     shutdown: Shutdown,
@@ -40,50 +40,50 @@ pub(super) async fn call(
     let method = path.strip_prefix("/externalscaler.ExternalScaler/");
     Ok(match method {
         Some("IsActive") => {
-            let answer = service_fn(
-                move |request: tonic::Request<ScaledObjectRef>| -> Answer<_> {
-                    answer(scaler.is_active(request.get_ref()))
+            let service = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> ResponseFuture<_> {
+                    respond(scaler.is_active(request.get_ref()))
                 },
             );
-            grpc().unary(answer, request).await
+            grpc().unary(service, request).await
         }
         Some("GetMetricSpec") => {
-            let answer = service_fn(
-                move |request: tonic::Request<ScaledObjectRef>| -> Answer<_> {
-                    answer(metric_spec(request.get_ref()))
+            let service = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> ResponseFuture<_> {
+                    respond(metric_spec(request.get_ref()))
                 },
             );
-            grpc().unary(answer, request).await
+            grpc().unary(service, request).await
         }
         Some("GetMetrics") => {
-            let answer = service_fn(
-                move |request: tonic::Request<GetMetricsRequest>| -> Answer<_> {
-                    answer(scaler.metrics(request.into_inner()))
+            let service = service_fn(
+                move |request: tonic::Request<GetMetricsRequest>| -> ResponseFuture<_> {
+                    respond(scaler.metrics(request.into_inner()))
                 },
             );
-            grpc().unary(answer, request).await
+            grpc().unary(service, request).await
         }
         Some("StreamIsActive") => {
-            let answer = service_fn(
-                move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
+            let service = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> ResponseFuture<Messages<_>> {
                     stream(scaler.stream_is_active(request.into_inner()), &shutdown)
                 },
             );
-            grpc().server_streaming(answer, request).await
+            grpc().server_streaming(service, request).await
         }
         Some("StreamMetricSpec") => {
-            let answer = service_fn(
-                move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
+            let service = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> ResponseFuture<Messages<_>> {
                     stream(stream_metric_spec(request.get_ref()), &shutdown)
                 },
             );
-            grpc().server_streaming(answer, request).await
+            grpc().server_streaming(service, request).await
         }
         _ => Status::unimplemented(format!("method not found: {path}")).into_http(),
     })
 }
 
-fn answer<T>(result: Result<T, Status>) -> Answer<T> {
+fn respond<T>(result: Result<T, Status>) -> ResponseFuture<T> {
     ready(result.map(GrpcResponse::new))
 }
 
@@ -91,7 +91,7 @@ fn answer<T>(result: Result<T, Status>) -> Answer<T> {
 fn stream<T>(
     result: Result<impl Stream<Item = Result<T, Status>> + Send + 'static, Status>,
     shutdown: &Shutdown,
-) -> Answer<Messages<T>> {
+) -> ResponseFuture<Messages<T>> {
     let end = shutdown.clone().cancelled_owned();
-    answer(result.map(|messages| messages.take_until(end).boxed()))
+    respond(result.map(|messages| messages.take_until(end).boxed()))
 }

@@ -79,7 +79,7 @@ async fn send(
     client.send_request(request).await.unwrap()
 }
 
-/// Returns the status of a call, and its answer.
+/// Returns the status of a call, and its response.
 async fn call<T: Message + Default>(
     client: &mut SendRequest<Full<Bytes>>,
     method: &str,
@@ -90,11 +90,11 @@ async fn call<T: Message + Default>(
     let body = response.into_body().collect().await.unwrap();
     let status = status.or_else(|| body.trailers()?.get("grpc-status").cloned());
     let bytes = body.to_bytes();
-    let answer = match bytes.get(5..) {
+    let message = match bytes.get(5..) {
         Some(message) => T::decode(message).unwrap(),
         None => T::default(),
     };
-    (status.unwrap().to_str().unwrap().to_owned(), answer)
+    (status.unwrap().to_str().unwrap().to_owned(), message)
 }
 
 fn target(metadata: &[(&str, &str)]) -> ScaledObjectRef {
@@ -266,7 +266,7 @@ async fn the_stream_of_the_metric_reports_it_once_and_stays_open() {
     let (_, polled): (_, GetMetricSpecResponse) = call(&mut client, "GetMetricSpec", &a).await;
     assert_eq!(streamed, polled);
     assert_eq!(streamed.metric_specs.len(), 1);
-    // Nothing changes the metric. Later calls of the connection are answered after what the stream would send.
+    // Nothing changes the metric. Later calls of the connection get their responses after what the stream would send.
     store.set_listed();
     store.apply("models", "a", BTreeMap::new(), "Deployment/a".to_owned());
     store.record("models", "a", sample(Ok(3)));
@@ -323,11 +323,11 @@ async fn one_client_with_many_connections_does_not_keep_keda_out() {
         .unwrap();
     tokio::spawn(connection);
     let request = target(&[("pushscaler", "a")]);
-    let answer = timeout(
+    let response = timeout(
         HANG,
         call::<IsActiveResponse>(&mut client, "IsActive", &request),
     );
-    assert_eq!(answer.await.unwrap().0, OK);
+    assert_eq!(response.await.unwrap().0, OK);
     // The attacker has eight connections, and the others were closed.
     let mut closed = 0;
     for stream in &mut held[CONNECTIONS_PER_ADDRESS..] {
