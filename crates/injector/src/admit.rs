@@ -16,7 +16,7 @@ use crate::facts::{Facts, Sidecar};
 use crate::inject::{Outcome, inject};
 use crate::json;
 use crate::pod::Pod;
-use crate::review::{self, Answer, Request, Response, Review};
+use crate::review::{self, Request, Response, Review, ReviewResponse};
 use crate::torchserve::ChosenContainer;
 
 /// The API server truncates longer warnings.
@@ -25,7 +25,7 @@ const MAX_WARNING_CHARS: usize = 250;
 /// A reviewed pod. It is always allowed.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The answer as JSON.
+    /// The response as JSON.
     pub body: Vec<u8>,
     /// The container that was identified as TorchServe's; `None` if the pod gets no sidecar.
     pub container: Option<ChosenContainer>,
@@ -120,7 +120,7 @@ pub fn admit(
         });
     let warnings = message.iter().map(|message| warning(message)).collect();
     Ok(Admitted {
-        body: answer(&request, &patch, warnings)?,
+        body: review_response(&request, &patch, warnings)?,
         container: match outcome {
             Outcome::Injected(injection) => Some(injection.container),
             Outcome::Skipped(_) => None,
@@ -147,14 +147,14 @@ fn unchanged(
     warnings: Vec<String>,
 ) -> Result<Admitted, InvalidReview> {
     Ok(Admitted {
-        body: answer(request, &[], warnings)?,
+        body: review_response(request, &[], warnings)?,
         container: None,
         reason,
         event: None,
     })
 }
 
-fn answer(
+fn review_response(
     request: &Request<'_>,
     patch: &[PatchOperation],
     warnings: Vec<String>,
@@ -163,7 +163,7 @@ fn answer(
         [] => None,
         patch => Some(STANDARD.encode(serde_json::to_vec(patch)?)),
     };
-    serde_json::to_vec(&Answer {
+    serde_json::to_vec(&ReviewResponse {
         api_version: review::VERSION,
         kind: "AdmissionReview",
         response: Response {

@@ -50,10 +50,8 @@ impl Metrics {
         let mut all = Registration::new(registry, "pushscale_injector");
         Self {
             pods: all.add("pods", "Reviewed pods"),
-            rejected_requests: all.outcomes(
-                "rejected_requests",
-                "Requests that were not answered with a review",
-            ),
+            rejected_requests: all
+                .outcomes("rejected_requests", "Requests rejected without a review"),
             rejected_connections: all.labeled(
                 "rejected_connections",
                 "reason",

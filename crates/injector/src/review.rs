@@ -37,7 +37,7 @@ pub(crate) struct Request<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer<'a> {
+pub(crate) struct ReviewResponse<'a> {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) response: Response<'a>,

@@ -37,7 +37,7 @@ const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// How long an API server can keep an idle connection.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// How long reviews are answered after a shutdown has begun. The API server calls this pod until the EndpointSlice and
+/// How long reviews are served after a shutdown has begun. The API server calls this pod until the EndpointSlice and
 /// kube-proxy have removed it, which takes up to several seconds, and a review that is refused costs a pod its sidecar.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -128,7 +128,7 @@ impl Bound {
         let service_of = move |address, _: &_| {
             let admission = Arc::clone(&admission);
             let budget = budget.of(address);
-            service_fn(move |request| Arc::clone(&admission).answer(budget.clone(), request))
+            service_fn(move |request| Arc::clone(&admission).respond(budget.clone(), request))
         };
         let certificate = ServerCertificate::default();
         let transport = Tls::new(&certificate).map_err(RunError::Tls)?;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reviews_are_answered_for_a_while_after_the_shutdown_has_begun() {
+    async fn reviews_are_served_for_a_while_after_the_shutdown_has_begun() {
         let frozen = freeze();
         let directory =
             std::env::temp_dir().join(format!("pushscale-injector-{}", std::process::id()));

@@ -91,8 +91,8 @@ impl RequestError {
 }
 
 impl Admission {
-    /// Answers one request.
-    pub(crate) async fn answer(
+    /// Responds to one request.
+    pub(crate) async fn respond(
         self: Arc<Self>,
         budget: AddressBudget,
         request: Request<Incoming>,
@@ -136,7 +136,7 @@ impl Admission {
         if let Some(event) = admitted.event
             && self.events.try_send(event).is_err()
         {
-            // The API server waits for the answer, and pods can be created faster than events are written.
+            // The API server waits for the response, and pods can be created faster than events are written.
             self.metrics.event_writes.increment(EventWrite::Dropped);
         }
         Ok(json(StatusCode::OK, admitted.body))

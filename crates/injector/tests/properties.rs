@@ -1,4 +1,4 @@
-//! Properties: every request is answered, and no pod loses a field.
+//! Properties: every request gets a response, and no pod loses a field.
 #![cfg(test)]
 
 mod support;
@@ -37,9 +37,9 @@ fn outcome(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Outcome {
 /// Returns the pod with the patch of the webhook, which parses only a part of the pod.
 fn admitted(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Value {
     let admitted = admit(&review(pod), sidecar, native_sidecar).unwrap();
-    let answer: Value = serde_json::from_slice(&admitted.body).unwrap();
+    let response: Value = serde_json::from_slice(&admitted.body).unwrap();
     let mut pod = pod.clone();
-    if let Some(patch) = answer["response"]["patch"].as_str() {
+    if let Some(patch) = response["response"]["patch"].as_str() {
         let patch = STANDARD.decode(patch).unwrap();
         let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
         json_patch::patch(&mut pod, &patch).unwrap();
@@ -146,7 +146,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_body_gets_an_answer_or_an_error_message(bytes in vec(any::<u8>(), 0..2000)) {
+    fn any_body_gets_a_response_or_an_error_message(bytes in vec(any::<u8>(), 0..2000)) {
         if let Err(error) = admit(&bytes, &sidecar(Auth::Token), true) {
             prop_assert!(!error.to_string().is_empty());
         }
@@ -168,8 +168,8 @@ proptest! {
         }
         match admit(&body, &sidecar(Auth::Token), true) {
             Ok(admitted) => {
-                let answer: Value = serde_json::from_slice(&admitted.body).unwrap();
-                prop_assert_eq!(&answer["response"]["allowed"], &json!(true));
+                let response: Value = serde_json::from_slice(&admitted.body).unwrap();
+                prop_assert_eq!(&response["response"]["allowed"], &json!(true));
             }
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
