@@ -8,7 +8,7 @@ use pushscale_protocol::{
     Basis, Model, PUSH_PATH, Pod, PortState, Push, Server, Sidecar, State, VERSION,
 };
 
-use crate::http::{self, Answer};
+use crate::http::{self, Response};
 
 /// The load that a fake pod reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,13 +62,13 @@ impl FakePod {
     }
 
     /// Pushes the next reading.
-    pub async fn push(&mut self, aggregator: SocketAddr, load: Load) -> Answer {
+    pub async fn push(&mut self, aggregator: SocketAddr, load: Load) -> Response {
         let body = self.next_body(load);
         self.push_body(aggregator, &body).await
     }
 
     /// Pushes this body, which may be one that was pushed before.
-    pub async fn push_body(&self, aggregator: SocketAddr, body: &[u8]) -> Answer {
+    pub async fn push_body(&self, aggregator: SocketAddr, body: &[u8]) -> Response {
         match &self.token {
             Some(token) => {
                 let header = format!("Authorization: Bearer {token}");

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// The body.
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 /// Sends `GET path` on a new connection.
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
+pub async fn get(address: SocketAddr, path: &str) -> Response {
     raw(
         address,
         format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes(),
@@ -32,7 +32,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// Sends `POST path` with a body on a new connection.
-pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
+pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Response {
     let mut bytes = format!(
         "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -43,7 +43,7 @@ pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
 }
 
 /// Sends `POST path` with a body and a header, `Name: value`.
-pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8]) -> Answer {
+pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8]) -> Response {
     let mut bytes = format!(
         "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{header}\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -54,7 +54,7 @@ pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8
 }
 
 /// Sends these bytes and reads until the server closes the connection. Without a response, the status is 0.
-pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Response {
     let talk = async {
         let mut stream = TcpStream::connect(address).await.ok()?;
         stream.write_all(bytes).await.ok()?;
@@ -63,7 +63,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
         stream.read_to_end(&mut answer).await.ok();
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n")?;
-        Some(Answer {
+        Some(Response {
             status: head.split_whitespace().nth(1)?.parse().ok()?,
             body: body.to_owned(),
         })
@@ -72,7 +72,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
         .await
         .ok()
         .flatten()
-        .unwrap_or(Answer {
+        .unwrap_or(Response {
             status: 0,
             body: String::new(),
         })

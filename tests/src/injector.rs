@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::http::{Answer, get, until};
+use crate::http::{Response, get, until};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tls::{CaBundle, ClientStream};
@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// Sends a request and reads the response by its content length.
-    pub async fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub async fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Response {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: injector\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -88,7 +88,7 @@ impl Connection {
     }
 
     /// Sends these bytes and reads the response.
-    pub async fn send(&mut self, request: &[u8]) -> Answer {
+    pub async fn send(&mut self, request: &[u8]) -> Response {
         let talk = async {
             // A server that rejects a request before it has read the body may close the connection early.
             self.0.write_all(request).await.ok();
@@ -112,13 +112,13 @@ impl Connection {
     }
 }
 
-fn whole(bytes: &[u8]) -> Option<Answer> {
+fn whole(bytes: &[u8]) -> Option<Response> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))?;
-    (body.len() >= length.parse().ok()?).then(|| Answer {
+    (body.len() >= length.parse().ok()?).then(|| Response {
         status: head.split_whitespace().nth(1).unwrap().parse().unwrap(),
         body: body.to_owned(),
     })

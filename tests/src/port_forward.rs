@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdout, Stdio};
 use std::thread;
 
-use crate::http::{self, Answer};
+use crate::http::{self, Response};
 use crate::test_cluster::TestCluster;
 
 /// A command that forwards a port of the cluster's localhost, killed when dropped.
@@ -62,7 +62,7 @@ impl<'a> PortForward<'a> {
     ///
     /// # Panics
     /// The cluster has stopped.
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Response {
         let in_cluster = || {
             self.cluster.enter().unwrap();
             let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer};
+use crate::http::{self, Response};
 use crate::namespace::SOON;
 use crate::test_cluster;
 
@@ -132,7 +132,7 @@ impl Prometheus {
     }
 
     /// With HTTP/1.0, which knows no chunked bodies.
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> Response {
         let request = format!("GET {path} HTTP/1.0\r\n\r\n");
         http::raw(self.address, request.as_bytes()).await
     }

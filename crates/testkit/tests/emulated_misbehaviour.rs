@@ -64,7 +64,7 @@ async fn a_frozen_server_accepts_connections_and_responds_after_the_freeze() {
     }
     server.freeze(false);
     for (client, status) in clients.iter_mut().zip([200, 200, 404]) {
-        assert_eq!(client.answer().await.status, status);
+        assert_eq!(client.response().await.status, status);
     }
 }
 
@@ -83,7 +83,7 @@ async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() 
     server.block_workers(0);
     assert!(client.is_silent(Duration::from_millis(500)).await);
     server.freeze(false);
-    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(client.response().await.status, 200);
 }
 
 #[tokio::test]
@@ -130,8 +130,8 @@ async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     assert_eq!(models[0]["workers"][0]["status"], "READY");
     assert!(get(at.inference, "/ping").await.body.contains("Healthy"));
     server.block_workers(0);
-    assert_eq!(first.answer().await.status, 200);
-    assert_eq!(second.answer().await.status, 200);
+    assert_eq!(first.response().await.status, 200);
+    assert_eq!(second.response().await.status, 200);
 }
 
 #[tokio::test]

@@ -174,7 +174,7 @@ async fn a_full_queue_rejects_requests_that_are_counted() {
     server.block_workers(0);
     let by_outcome = load.finish().await.summary().by_outcome;
     assert_eq!((by_outcome["200"].n, by_outcome["503"].n), (5, 35));
-    assert_eq!(first.answer().await.status, 200);
+    assert_eq!(first.response().await.status, 200);
     let page = Page::of(at).await;
     assert!(page.inference() - page.queue() >= 6.0 * 0.1);
 }
@@ -245,7 +245,7 @@ async fn the_load_time_of_the_model_counts_as_waiting() {
     let shortest = ready
         .saturating_duration_since(Instant::now())
         .as_secs_f64();
-    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(client.response().await.status, 200);
     let longest = sent.elapsed().as_secs_f64();
     let models = describe(at.management, "sleepy").await;
     assert_eq!(models[0]["workers"][0]["status"], "READY");
@@ -273,9 +273,9 @@ async fn a_batch_that_does_not_fill_counts_its_delay_as_waiting() {
     }))
     .await;
     let sent = Instant::now();
-    let answer = post(at.inference, MODEL, "{}").await;
+    let response = post(at.inference, MODEL, "{}").await;
     let latency = sent.elapsed().as_secs_f64();
-    assert!(answer.body.contains("\"batch\": 1"), "{}", answer.body);
+    assert!(response.body.contains("\"batch\": 1"), "{}", response.body);
     let queue = Page::of(at).await.queue();
     assert!((0.2..latency).contains(&queue), "{queue} of {latency}");
 }
@@ -302,7 +302,7 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
         let report = timeout(SOON, load.finish()).await.unwrap();
         assert_eq!(report.summary().by_outcome["200"].n, count);
     }
-    assert!(client.answer().await.body.contains("\"batch\": 4"));
+    assert!(client.response().await.body.contains("\"batch\": 4"));
 }
 
 #[tokio::test]

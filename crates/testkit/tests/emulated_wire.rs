@@ -144,10 +144,10 @@ async fn a_connection_stays_open_even_if_the_client_requests_its_end() {
         let mut client = Client::connect(server.addresses().metrics).await;
         for _ in 0..2 {
             client.send(head).await;
-            let answer = client.answer().await;
-            assert!(answer.head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-            assert_eq!(header(&answer.head, "connection"), Some("keep-alive"));
-            assert!(answer.body.contains("# TYPE QueueTime gauge\n"));
+            let response = client.response().await;
+            assert!(response.head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert_eq!(header(&response.head, "connection"), Some("keep-alive"));
+            assert!(response.body.contains("# TYPE QueueTime gauge\n"));
         }
         assert!(client.is_silent(Duration::from_millis(100)).await);
     }
@@ -160,31 +160,31 @@ async fn head_has_a_length_and_no_body_and_pipelined_responses_are_in_order() {
     client
         .send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
-    let answer = client.answer_to_head().await;
-    assert!(header(&answer.head, "content-length").unwrap().len() >= 4);
+    let response = client.response_to_head().await;
+    assert!(header(&response.head, "content-length").unwrap().len() >= 4);
     let all = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     let none = "GET /metrics?name%5B%5D=nope HTTP/1.1\r\nHost: x\r\n\r\n";
     client.send(&[all, none].concat()).await;
-    assert!(client.answer().await.body.len() > 1000);
-    assert_eq!(client.answer().await.body, "");
+    assert!(client.response().await.body.len() > 1000);
+    assert_eq!(client.response().await.body, "");
 }
 
 #[tokio::test]
 async fn responses_to_predictions_and_pings_are_those_of_the_real_server() {
     let server = started(quick()).await;
     let at = server.addresses();
-    let answer = post(at.inference, "/predictions/sleepy", "{}").await;
+    let response = post(at.inference, "/predictions/sleepy", "{}").await;
     assert!(
-        answer.head.starts_with("HTTP/1.1 200 \r\nx-request-id: "),
+        response.head.starts_with("HTTP/1.1 200 \r\nx-request-id: "),
         "{}",
-        answer.head
+        response.head
     );
     assert_eq!(
-        answer.body,
+        response.body,
         "{\n  \"model\": \"sleepy\",\n  \"version\": \"1.0\",\n  \"slept_ms\": 10.0,\n  \"batch\": 1\n}"
     );
-    let answer = get(at.inference, "/ping").await;
-    assert_eq!(answer.body, "{\n  \"status\": \"Healthy\"\n}\n");
+    let response = get(at.inference, "/ping").await;
+    assert_eq!(response.body, "{\n  \"status\": \"Healthy\"\n}\n");
 }
 
 #[tokio::test]
@@ -233,10 +233,10 @@ async fn errors_have_the_messages_of_the_real_server_and_reset_the_connection() 
         client
             .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
             .await;
-        let answer = client.answer().await;
-        assert_eq!(answer.status, status, "{path}");
-        assert!(answer.body.contains(words), "{path}: {}", answer.body);
-        assert_eq!(header(&answer.head, "connection"), Some("close"));
+        let response = client.response().await;
+        assert_eq!(response.status, status, "{path}");
+        assert!(response.body.contains(words), "{path}: {}", response.body);
+        assert_eq!(header(&response.head, "connection"), Some("close"));
         assert_eq!(
             client.end().await,
             Some(std::io::ErrorKind::ConnectionReset)

@@ -50,11 +50,11 @@ impl Server {
     }
 
     /// Responds to every read, which on loopback is a whole request.
-    async fn answering(answer: &'static [u8]) -> Self {
+    async fn responding(response: &'static [u8]) -> Self {
         Self::new(move |mut stream| async move {
             let mut buffer = [0; 1024];
             while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
-                if stream.write_all(answer).await.is_err() {
+                if stream.write_all(response).await.is_err() {
                     break;
                 }
             }
@@ -111,11 +111,11 @@ async fn requests_are_sent_on_time_without_any_response() {
 
 #[tokio::test]
 async fn every_outcome_has_a_name() {
-    let ok = Server::answering(OK).await;
+    let ok = Server::responding(OK).await;
     let all = outcomes(to(&ok, &[(100.0, 0.1)])).await;
     assert_eq!(all, [Outcome::Status(200); 10]);
 
-    let busy = Server::answering(BUSY).await;
+    let busy = Server::responding(BUSY).await;
     let all = outcomes(to(&busy, &[(100.0, 0.03)])).await;
     assert_eq!(all, [Outcome::Status(503); 3]);
 
@@ -135,7 +135,7 @@ async fn every_outcome_has_a_name() {
     let all = outcomes(to(&half, &[(100.0, 0.03)])).await;
     assert_eq!(all, [Outcome::Reset; 3]);
 
-    let odd = Server::answering(b"SSH-2.0-OpenSSH\r\n\r\n").await;
+    let odd = Server::responding(b"SSH-2.0-OpenSSH\r\n\r\n").await;
     let all = outcomes(to(&odd, &[(100.0, 0.01)])).await;
     assert_eq!(all, [Outcome::Other]);
 
@@ -148,11 +148,11 @@ async fn every_outcome_has_a_name() {
 
 #[tokio::test]
 async fn each_request_has_its_own_connection_unless_connections_are_reused() {
-    let server = Server::answering(OK).await;
+    let server = Server::responding(OK).await;
     outcomes(to(&server, &[(50.0, 0.4)])).await;
     assert_eq!(server.connections(), 20);
 
-    let server = Server::answering(OK).await;
+    let server = Server::responding(OK).await;
     let mut options = to(&server, &[(50.0, 3600.0)]);
     options.connections = Connections::KeepAlive;
     let load = RunningLoad::start(options).unwrap();
@@ -194,7 +194,7 @@ async fn requests_beyond_the_limit_are_recorded_and_not_sent() {
 
 #[tokio::test]
 async fn targets_can_change_during_a_load() {
-    let (first, second) = (Server::answering(OK).await, Server::answering(OK).await);
+    let (first, second) = (Server::responding(OK).await, Server::responding(OK).await);
     let (list, receiver) = watch::channel(vec![]);
     let mut options = to(&first, &[(50.0, 3600.0)]);
     options.targets = Targets::Changing(receiver);
@@ -235,7 +235,7 @@ async fn targets_can_change_during_a_load() {
 
 #[tokio::test]
 async fn steps_report_their_start_on_both_clocks() {
-    let server = Server::answering(OK).await;
+    let server = Server::responding(OK).await;
     let before = (std::time::Instant::now(), SystemTime::now());
     let load = RunningLoad::start(to(&server, &[(10.0, 0.5), (0.0, 0.2), (40.0, 0.5)])).unwrap();
     let second = timeout(SOON, load.step_start(2)).await.unwrap().unwrap();
@@ -254,7 +254,7 @@ async fn steps_report_their_start_on_both_clocks() {
 
 #[tokio::test]
 async fn poisson_arrivals_are_sent_at_random_times() {
-    let server = Server::answering(OK).await;
+    let server = Server::responding(OK).await;
     let mut options = to(&server, &[(100.0, 0.5)]);
     options.arrivals = Arrivals::Poisson { seed: 11 };
     let load = RunningLoad::start(options).unwrap();
@@ -279,22 +279,22 @@ async fn invalid_options_are_rejected() {
 
 #[tokio::test]
 async fn a_dropped_load_sends_no_further_requests() {
-    let server = Server::answering(OK).await;
+    let server = Server::responding(OK).await;
     let load = RunningLoad::start(to(&server, &[(100.0, 3600.0)])).unwrap();
     eventually("it runs", || async { server.connections() >= 3 }).await;
     drop(load);
     // Another load shows how many requests would have been sent in that time.
-    let other = Server::answering(OK).await;
+    let other = Server::responding(OK).await;
     let load = RunningLoad::start(to(&other, &[(100.0, 3600.0)])).unwrap();
-    let answered = async |count| {
+    let responded = async |count| {
         eventually("the other load continues", || async {
             load.samples_since(0).len() >= count
         })
         .await;
     };
-    answered(5).await;
+    responded(5).await;
     let before = count_connections(&server).await;
-    answered(25).await;
+    responded(25).await;
     assert_eq!(count_connections(&server).await, before + 1);
 }
 

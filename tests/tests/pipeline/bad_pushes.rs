@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use pushscale_protocol::Push;
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
-use pushscale_tests::http::{self, Answer};
+use pushscale_tests::http::{self, Response};
 
 use crate::support::{SOON, policy};
 
@@ -30,7 +30,7 @@ pub(crate) fn push(change: impl FnOnce(&mut Push<'_>)) -> Vec<u8> {
     serde_json::to_vec(&push).unwrap()
 }
 
-fn assert_error(answer: &Answer, status: u16, sentence: &str) {
+fn assert_error(answer: &Response, status: u16, sentence: &str) {
     assert_eq!(answer.status, status, "{}", answer.body);
     assert!(answer.body.contains(sentence), "{}", answer.body);
     assert_eq!(answer.body.lines().count(), 1, "one line: {}", answer.body);

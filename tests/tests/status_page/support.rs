@@ -6,7 +6,7 @@ use pushscale_api::{PushScalerSpec, policy_of};
 use pushscale_decision::Policy;
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE};
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::http::{self, Answer};
+use pushscale_tests::http::{self, Response};
 use serde_json::json;
 
 /// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
@@ -88,7 +88,7 @@ impl Fleet {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         http::get(self.cluster.admin, path).await
     }
 

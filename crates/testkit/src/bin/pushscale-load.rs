@@ -197,7 +197,7 @@ async fn resolve(host: &str) -> Result<SocketAddr, Error> {
     match timeout(Duration::from_secs(10), lookup).await {
         Ok(Ok(mut addresses)) => addresses.next().ok_or_else(|| failed("none".to_owned())),
         Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed("no answer within 10 s".to_owned())),
+        Err(_) => Err(failed("no response within 10 s".to_owned())),
     }
 }
 

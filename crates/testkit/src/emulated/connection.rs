@@ -43,9 +43,9 @@ async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
     while let Ok(Some(request)) = read_request(&mut stream, &mut buffer).await {
         let is_head = request.is_head;
         process.switches.wait_while_frozen().await;
-        let response = answer(&process, port, request).await;
+        let response = respond(&process, port, request).await;
         process.switches.wait_while_frozen().await;
-        process.counters.lock().http_answer(response.status);
+        process.counters.lock().http_response(response.status);
         let written = response.write(&mut stream, is_head).await;
         if written.is_err() || response.closes() {
             break;
@@ -53,10 +53,10 @@ async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
     }
 }
 
-async fn answer(process: &Process, port: Port, request: Request) -> Response {
+async fn respond(process: &Process, port: Port, request: Request) -> Response {
     match port {
-        Port::Inference => inference::answer(process, request).await,
-        Port::Management => management::answer(process, &request),
+        Port::Inference => inference::respond(process, request).await,
+        Port::Management => management::respond(process, &request),
         Port::Metrics => metrics(process, &request),
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Counters {
     /// The load time by worker, in milliseconds.
     pub(super) worker_load_time: BTreeMap<String, f64>,
     /// HTTP responses of all three ports: 2xx, 4xx, 5xx.
-    pub(super) answers: [u64; 3],
+    pub(super) responses: [u64; 3],
 }
 
 /// The labels of the `ts_*` counters. The version is the one in the request's URL, or `default`.
@@ -37,7 +37,7 @@ impl Counters {
     }
 
     /// Counts a successful REST request. Only these change the latencies.
-    pub(super) fn answered(&mut self, series: Series, waited: Duration, latency: Duration) {
+    pub(super) fn responded(&mut self, series: Series, waited: Duration, latency: Duration) {
         *self.queue_latency.entry(series.clone()).or_default() += micros(waited);
         *self.inference_latency.entry(series).or_default() += micros(latency);
     }
@@ -47,13 +47,13 @@ impl Counters {
         self.queue_time = Some((waited.as_secs_f64() * 1000.0).floor());
     }
 
-    pub(super) fn http_answer(&mut self, status: u16) {
+    pub(super) fn http_response(&mut self, status: u16) {
         let class = match status {
             200..300 => 0,
             400..500 => 1,
             _ => 2,
         };
-        self.answers[class] += 1;
+        self.responses[class] += 1;
     }
 }
 

@@ -110,7 +110,7 @@ fn samples(family: &str, counters: &Counters, hostname: &str) -> Vec<Sample> {
         value.map(sample).into_iter().collect()
     };
     let http = |class: usize| {
-        let count = counters.answers[class];
+        let count = counters.responses[class];
         one((count > 0).then_some(count as f64))
     };
     let by_series = |map: &std::collections::BTreeMap<Series, f64>| {
@@ -231,7 +231,7 @@ mod tests {
             version: "default".to_owned(),
         };
         counters.arrived(series.clone());
-        counters.answered(
+        counters.responded(
             series,
             Duration::from_nanos(278_500),
             Duration::from_micros(113_995),
@@ -256,7 +256,7 @@ ts_inference_latency_microseconds{model_name=\"sleepy\",model_version=\"default\
     #[test]
     fn a_filter_hides_families_without_samples() {
         let mut counters = Counters::default();
-        counters.http_answer(200);
+        counters.http_response(200);
         let names = [
             "Requests2XX".to_owned(),
             "ts_queue_latency_microseconds".to_owned(),

@@ -14,7 +14,7 @@ use super::process::Process;
 /// The value of the label `model_version` if the URL has no version. It does not depend on the actual version.
 const NO_VERSION: &str = "default";
 
-pub(super) async fn answer(process: &Process, request: Request) -> Response {
+pub(super) async fn respond(process: &Process, request: Request) -> Response {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [] => Response::method_not_allowed(),

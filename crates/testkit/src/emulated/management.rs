@@ -8,7 +8,7 @@ use super::http::{Request, Response};
 use super::model::{Model, WorkerState};
 use super::process::Process;
 
-pub(super) fn answer(process: &Process, request: &Request) -> Response {
+pub(super) fn respond(process: &Process, request: &Request) -> Response {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [] => Response::method_not_allowed(),

@@ -107,15 +107,15 @@ impl Worker {
 
     /// Updates the counters at completion. They do not change while no request completes.
     fn record_completion(&self, taken: Instant, batch: &[Job]) {
-        let answered = Instant::now();
-        let in_worker = answered - taken;
+        let completed = Instant::now();
+        let in_worker = completed - taken;
         let mut counters = self.process.counters.lock();
         for job in batch {
             let waited = taken - job.arrived;
             counters.waited(waited);
             if let Origin::Rest { version_label, .. } = &job.origin {
                 let series = self.model.series(version_label);
-                counters.answered(series, waited, answered - job.arrived);
+                counters.responded(series, waited, completed - job.arrived);
             }
         }
         let prediction = millis(in_worker.saturating_sub(self.overhead));

@@ -66,7 +66,7 @@ impl Exchange {
             None => TcpStream::connect(target).await?,
         };
         stream.write_all(&self.request).await?;
-        let head = read_answer(&mut stream).await?;
+        let head = read_response(&mut stream).await?;
         if let (Some(idle), true) = (&self.idle, head.keep_alive) {
             idle.lock().entry(target).or_default().push(stream);
         }
@@ -96,7 +96,7 @@ struct Head {
 }
 
 /// Reads the head of a response, then counts the bytes of the body without keeping them.
-async fn read_answer(stream: &mut TcpStream) -> io::Result<Head> {
+async fn read_response(stream: &mut TcpStream) -> io::Result<Head> {
     let mut buffer = [0; 2048];
     let mut seen = Vec::new();
     loop {
@@ -122,25 +122,25 @@ async fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usiz
 
 fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut answer = httparse::Response::new(&mut headers);
-    let length = match answer.parse(bytes).map_err(io::Error::other)? {
+    let mut response = httparse::Response::new(&mut headers);
+    let length = match response.parse(bytes).map_err(io::Error::other)? {
         httparse::Status::Complete(length) => length,
         httparse::Status::Partial if bytes.len() > HEAD_LIMIT => {
-            return Err(io::Error::other("the head of the answer is too long"));
+            return Err(io::Error::other("the head of the response is too long"));
         }
         httparse::Status::Partial => return Ok(None),
     };
     let value = |name: &str| {
-        let mut headers = answer.headers.iter();
+        let mut headers = response.headers.iter();
         let header = headers.find(|h| h.name.eq_ignore_ascii_case(name))?;
         str::from_utf8(header.value).ok().map(str::trim)
     };
     let body = value("content-length").and_then(|text| text.parse().ok());
     Ok(Some(Head {
         length,
-        status: answer.code.unwrap_or_default(),
-        body: body.ok_or_else(|| io::Error::other("the answer has no content-length"))?,
-        keep_alive: answer.version == Some(1)
+        status: response.code.unwrap_or_default(),
+        body: body.ok_or_else(|| io::Error::other("the response has no content-length"))?,
+        keep_alive: response.version == Some(1)
             && !value("connection").is_some_and(|v| v.eq_ignore_ascii_case("close")),
     }))
 }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_length_or_without_http_is_an_error() {
+    fn a_response_without_a_length_or_without_http_is_an_error() {
         assert!(parse_head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(parse_head(b"SSH-2.0-OpenSSH\r\n\r\n").is_err());
     }

@@ -16,26 +16,26 @@ pub const SOON: Duration = Duration::from_secs(120);
 
 /// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
 /// Sends one request on a new connection.
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
+pub async fn get(address: SocketAddr, path: &str) -> Response {
     let mut client = Client::connect(address).await;
     client
         .send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
         .await;
-    client.answer().await
+    client.response().await
 }
 
 /// Sends one prediction on a new connection.
-pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+pub async fn post(address: SocketAddr, path: &str, body: &str) -> Response {
     let mut client = Client::connect(address).await;
     client.post(path, body).await;
-    client.answer().await
+    client.response().await
 }
 
 /// A connection that reads responses by content-length, because TorchServe does not close connections.
@@ -66,15 +66,15 @@ impl Client {
         .await;
     }
 
-    pub async fn answer(&mut self) -> Answer {
-        self.answer_to(false).await
+    pub async fn response(&mut self) -> Response {
+        self.response_to(false).await
     }
 
-    pub async fn answer_to_head(&mut self) -> Answer {
-        self.answer_to(true).await
+    pub async fn response_to_head(&mut self) -> Response {
+        self.response_to(true).await
     }
 
-    async fn answer_to(&mut self, head_only: bool) -> Answer {
+    async fn response_to(&mut self, head_only: bool) -> Response {
         let head = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 let head: Vec<u8> = self.buffer.drain(..at + 4).collect();
@@ -89,7 +89,7 @@ impl Client {
             self.read().await;
         }
         let body: Vec<u8> = self.buffer.drain(..length).collect();
-        Answer {
+        Response {
             status: head[9..12].parse().expect("a status"),
             head,
             body: String::from_utf8(body).expect("a body in UTF-8"),
@@ -99,7 +99,7 @@ impl Client {
     async fn read(&mut self) {
         let read = timeout(SOON, self.stream.read_buf(&mut self.buffer));
         let count = read.await.expect("bytes in time").expect("bytes");
-        assert!(count > 0, "closed within an answer: {:?}", self.buffer);
+        assert!(count > 0, "closed within a response: {:?}", self.buffer);
     }
 
     /// Whether nothing arrives within `time`, and the connection stays open.
@@ -148,9 +148,9 @@ pub async fn waiting(management: SocketAddr, model: &str) -> u64 {
 
 /// All versions of a model.
 pub async fn describe(management: SocketAddr, model: &str) -> serde_json::Value {
-    let answer = get(management, &format!("/models/{model}/all")).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    serde_json::from_str(&answer.body).expect("JSON")
+    let response = get(management, &format!("/models/{model}/all")).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    serde_json::from_str(&response.body).expect("JSON")
 }
 
 /// Polls until the condition holds.
