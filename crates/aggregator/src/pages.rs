@@ -156,7 +156,7 @@ mod tests {
 
     /// Answers like a control loop with the scalers `a` and `c`, of which `b` has just been deleted. Returns the number
     /// of events.
-    async fn answer(mut events: mpsc::Receiver<Event>) -> usize {
+    async fn respond(mut events: mpsc::Receiver<Event>) -> usize {
         let mut count = 0;
         while let Some(event) = events.recv().await {
             count += 1;
@@ -199,7 +199,7 @@ mod tests {
             };
             pages.page("/debug/scalers", "").await.unwrap()
         };
-        let (page, turns) = tokio::join!(read, answer(receiver));
+        let (page, turns) = tokio::join!(read, respond(receiver));
         let body = page.into_body().collect().await.unwrap().to_bytes();
         let views: Vec<ScalerView> = serde_json::from_slice(&body).unwrap();
         let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();

@@ -43,9 +43,9 @@ enum TakeOverError {
     Connect(SocketAddr, #[source] std::io::Error),
     #[error("the request to {0} failed")]
     Request(SocketAddr, #[source] hyper::Error),
-    #[error("{0} did not answer in time")]
+    #[error("{0} did not respond in time")]
     Timeout(SocketAddr),
-    #[error("{0} answered with {1}")]
+    #[error("{0} responded with {1}")]
     Status(SocketAddr, StatusCode),
     #[error("{0} sent no record: the aggregators may have different versions")]
     NoRecord(SocketAddr),
@@ -139,7 +139,7 @@ async fn get(
     let path = format!("/debug/scalers/{}/{}/load.csv", key.namespace, key.name);
     // Names of objects are valid in paths.
     *request.uri_mut() = path.parse().unwrap_or_default();
-    let answer = async {
+    let response = async {
         let failed = |error| TakeOverError::Request(address, error);
         let response = connection.send_request(request).await.map_err(failed)?;
         match response.status() {
@@ -156,7 +156,7 @@ async fn get(
         Ok(Some(record))
     };
     let late = |_| TakeOverError::Timeout(address);
-    timeout(TIMEOUT, answer).await.map_err(late)?
+    timeout(TIMEOUT, response).await.map_err(late)?
 }
 
 #[cfg(test)]

@@ -146,13 +146,13 @@ impl Reviews {
             begun = Some(Instant::now());
             self.reviewer.review(&waiting.token).await
         };
-        let answer = tokio::select! {
+        let result = tokio::select! {
             biased;
-            answer = timeout(REVIEW_TIMEOUT, review) => answer,
+            result = timeout(REVIEW_TIMEOUT, review) => result,
             // It was not reviewed, so it is not counted as a review.
             _ = displaced => return Err(AuthError::ReviewUnavailable),
         };
-        let (outcome, result) = match answer {
+        let (outcome, result) = match result {
             Ok(Ok(identity)) => {
                 let pod = Arc::new(AuthenticatedPod {
                     identity: Arc::new(identity),

@@ -36,12 +36,12 @@ type Response = Option<(u16, Value)>;
 
 /// Returns a client of an API server that answers with `respond`, by path and query.
 fn api_server(respond: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Client {
-    let service = tower::service_fn(answer_with::<Body>(Arc::new(respond)));
+    let service = tower::service_fn(respond_with::<Body>(Arc::new(respond)));
     Client::new(service, "models")
 }
 
 /// Returns the handler of requests that answers with `respond`.
-fn answer_with<B>(
+fn respond_with<B>(
     respond: Arc<impl Fn(&str, &str) -> Response + Send + Sync + 'static>,
 ) -> impl Fn(Request<B>) -> BoxFuture<'static, Result<hyper::Response<Full<Bytes>>, Infallible>> {
     move |request| {
@@ -68,7 +68,7 @@ async fn api_server_behind_a_socket(
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
-            let service = service_fn(answer_with(Arc::clone(&respond)));
+            let service = service_fn(respond_with(Arc::clone(&respond)));
             let serve = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
             tokio::spawn(serve);
         }

@@ -45,11 +45,11 @@ struct State {
 impl ApiServer {
     fn client(&self) -> Client {
         let server = self.clone();
-        let answer = tower::service_fn(move |request| {
+        let service = tower::service_fn(move |request| {
             let server = server.clone();
-            async move { Ok::<_, hyper::Error>(server.answer(request).await) }
+            async move { Ok::<_, hyper::Error>(server.respond(request).await) }
         });
-        Client::new(answer, "default")
+        Client::new(service, "default")
     }
 
     fn set_latency(&self, latency: Duration) {
@@ -60,7 +60,7 @@ impl ApiServer {
         std::mem::take(&mut self.0.lock().writes)
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Body>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let latency = self.0.lock().latency;
@@ -112,7 +112,7 @@ impl ApiServer {
             ("leases", _) => "Lease held".to_owned(),
             _ => format!("checkpoint {name}"),
         };
-        let answer = response(StatusCode::OK, &object);
+        let result = response(StatusCode::OK, &object);
         let is_lost = state.loses_responses && path.contains("/pushscalercheckpoints");
         state.objects.insert(path, object);
         state.writes.push(write);
@@ -120,7 +120,7 @@ impl ApiServer {
             let status = StatusCode::GATEWAY_TIMEOUT;
             return response(status, &failure(status, "Timeout"));
         }
-        answer
+        result
     }
 }
 

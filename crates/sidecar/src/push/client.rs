@@ -139,7 +139,9 @@ impl PushClient {
         };
         let mut response = self.connection.send_first_or_next(first_or_next).await;
         // The token has expired, or its review was evicted.
-        if omitted && matches!(&response, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED) {
+        if omitted
+            && matches!(&response, Ok(response) if response.status == StatusCode::UNAUTHORIZED)
+        {
             let again = request(body, token.clone());
             response = self.connection.send(again).await;
         }
