@@ -41,7 +41,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// The ranges in which the last beginning of a schedule is searched, in order: most schedules are daily or weekly, but
+/// The ranges in which the last start of a schedule is searched, in order: most schedules are daily or weekly, but
 /// one may begin on the 29th of February.
 const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
 
@@ -142,14 +142,14 @@ impl ParsedSchedule {
             let from = local.to_zoned(TimeZone::UTC).ok()?.timestamp();
             let found = self.crontab.find_next(cronexpr::MakeTimestamp(from)).ok()?;
             local = found.datetime();
-            let begins = self.timezone.to_timestamp(local).ok()?;
-            if begins > after {
-                return Some(begins);
+            let start = self.timezone.to_timestamp(local).ok()?;
+            if start > after {
+                return Some(start);
             }
         }
     }
 
-    /// Returns the last beginning at or before `now`.
+    /// Returns the last start at or before `now`.
     fn last(&self, now: Timestamp) -> Option<Timestamp> {
         for hours in LOOK_BACK_HOURS {
             let from = now.checked_sub(SignedDuration::from_hours(hours)).ok()?;

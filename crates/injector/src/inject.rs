@@ -125,7 +125,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
     let overrides = annotation::read(annotations)?;
     let server = torchserve::find(spec, facts.container, overrides.container.as_deref())?;
     let resources = annotation::resources(annotations, has_cpu_limit(server.container))?;
-    check_free(spec, facts)?;
+    check_port_and_volume(spec, facts)?;
     let token_file = match &overrides.token_file {
         Some(file) => Some(token_file::find(spec, &server, file)?),
         None => None,
@@ -186,15 +186,15 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
         let drain = overrides
             .drain_deadline
             .or_else(default)
-            .map_or(0, seconds_up);
-        let least = drain + SECONDS_AFTER_DRAIN;
+            .map_or(0, ceil_seconds);
+        let required = drain + SECONDS_AFTER_DRAIN;
         let now = spec.termination_grace_period_seconds;
-        if now.unwrap_or(DEFAULT_GRACE_SECONDS) < least {
+        if now.unwrap_or(DEFAULT_GRACE_SECONDS) < required {
             original_grace_period = Some(now.map_or(UNSET.to_owned(), |now| now.to_string()));
             changes.push(Change::Set {
                 parent: vec![Step::Key("spec")],
                 key: "terminationGracePeriodSeconds".to_owned(),
-                value: json!(least),
+                value: json!(required),
             });
         }
     }
@@ -226,7 +226,7 @@ fn has_cpu_limit(container: &Container<'_>) -> bool {
 }
 
 /// Returns the duration in seconds, rounded up.
-fn seconds_up(duration: SignedDuration) -> i64 {
+fn ceil_seconds(duration: SignedDuration) -> i64 {
     duration.as_secs() + i64::from(duration.subsec_nanos() > 0)
 }
 
@@ -295,7 +295,7 @@ fn check_supported(
 }
 
 /// Checks that the sidecar's port and its volume's name are free.
-fn check_free(spec: &PodSpec<'_>, facts: &Facts<'_>) -> Result<(), Skip> {
+fn check_port_and_volume(spec: &PodSpec<'_>, facts: &Facts<'_>) -> Result<(), Skip> {
     if let Some((container, ..)) =
         ports(spec).find(|(_, port, _)| *port == Some(i64::from(SIDECAR_PORT)))
     {

@@ -113,7 +113,7 @@ impl ScrapeLoop {
         requested
             .map_or(self.interval, |it| it.min(MAX_REQUESTED_INTERVAL))
             .max(self.interval)
-            .max(self.scraper.least_interval())
+            .max(self.scraper.min_interval())
     }
 
     fn publish_last(&self) {

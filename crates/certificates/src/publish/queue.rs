@@ -26,7 +26,7 @@ pub(super) struct PublishQueue {
     /// Set once no namespace is outstanding. One that is created or reverted later gets the bundle within seconds.
     publication: Option<Publication>,
     /// The namespaces that exist and are not terminating.
-    open: BTreeSet<String>,
+    active: BTreeSet<String>,
     /// The digests of the existing ConfigMaps, by namespace.
     published: BTreeMap<String, u64>,
     /// When the ConfigMap of each namespace may be written again.
@@ -64,7 +64,7 @@ impl PublishQueue {
         self.content = content;
         self.due.clear();
         let now = Instant::now();
-        for namespace in self.open.clone() {
+        for namespace in self.active.clone() {
             self.schedule(namespace, now);
         }
     }
@@ -79,14 +79,14 @@ impl PublishQueue {
             }
             Event::InitDone => {
                 let seen = std::mem::take(&mut self.listing.namespaces_seen);
-                self.open.retain(|name| seen.contains(name));
+                self.active.retain(|name| seen.contains(name));
                 self.schedules.retain(|name, _| seen.contains(name));
                 self.listing.namespaces = true;
             }
             Event::Apply(found) => self.namespace(found),
             Event::Delete(found) => {
                 let name = found.metadata.name.unwrap_or_default();
-                self.open.remove(&name);
+                self.active.remove(&name);
                 self.schedules.remove(&name);
             }
         }
@@ -95,8 +95,8 @@ impl PublishQueue {
     fn namespace(&mut self, found: PartialObjectMeta<Namespace>) {
         let name = found.metadata.name.unwrap_or_default();
         if found.metadata.deletion_timestamp.is_some() {
-            self.open.remove(&name);
-        } else if self.open.insert(name.clone()) {
+            self.active.remove(&name);
+        } else if self.active.insert(name.clone()) {
             self.schedule_after_interval(name);
         }
     }
@@ -113,7 +113,7 @@ impl PublishQueue {
                 let seen = std::mem::take(&mut self.listing.config_maps_seen);
                 self.published.retain(|name, _| seen.contains(name));
                 self.listing.config_maps = true;
-                for namespace in self.open.clone() {
+                for namespace in self.active.clone() {
                     self.schedule_after_interval(namespace);
                 }
             }
@@ -147,7 +147,7 @@ impl PublishQueue {
             return false;
         };
         self.listing.config_maps
-            && self.open.contains(namespace)
+            && self.active.contains(namespace)
             && !self.writing.contains_key(namespace)
             && self.published.get(namespace) != Some(&content.digest)
     }
@@ -200,7 +200,7 @@ impl PublishQueue {
                     .insert(namespace.to_owned(), digest_of(&found));
             }
             Outcome::NamespaceGone => {
-                self.open.remove(namespace);
+                self.active.remove(namespace);
                 self.schedules.remove(namespace);
                 return;
             }

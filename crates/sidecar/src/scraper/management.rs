@@ -70,9 +70,9 @@ impl Management {
         self.port.succeeded()
     }
 
-    /// The least interval of scrapes.
-    pub(super) fn least_interval(&self) -> Duration {
-        self.pace.least_interval()
+    /// The minimum interval of scrapes.
+    pub(super) fn min_interval(&self) -> Duration {
+        self.pace.min_interval()
     }
 
     /// Requests the list of models, only to learn whether the port responds.

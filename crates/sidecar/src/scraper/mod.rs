@@ -65,10 +65,10 @@ impl Scraper {
         self.started.elapsed()
     }
 
-    /// The least interval of scrapes, so that they do not take too much of the server's time.
-    pub(crate) fn least_interval(&self) -> Duration {
+    /// The minimum interval of scrapes, so that they do not take too much of the server's time.
+    pub(crate) fn min_interval(&self) -> Duration {
         let management = self.management.as_ref();
-        management.map_or(Duration::ZERO, Management::least_interval)
+        management.map_or(Duration::ZERO, Management::min_interval)
     }
 
     /// Scrapes both ports. Each request takes at most the timeout; a slow description may take 5 s.

@@ -27,7 +27,7 @@ pub(super) struct Pace {
     started: Option<Instant>,
     /// The time of the descriptions of models with GPU workers, in this scrape.
     gpu_time: Duration,
-    least_interval: Duration,
+    min_interval: Duration,
 }
 
 impl Pace {
@@ -39,7 +39,7 @@ impl Pace {
             paused_until: None,
             started: None,
             gpu_time: Duration::ZERO,
-            least_interval: Duration::ZERO,
+            min_interval: Duration::ZERO,
         }
     }
 
@@ -50,7 +50,7 @@ impl Pace {
         // The metrics page, which is requested first, takes longer at times: a scrape may be a fifth early.
         let next = self
             .started
-            .map(|started| started + self.least_interval * 4 / 5);
+            .map(|started| started + self.min_interval * 4 / 5);
         if is_paused || next.is_some_and(|next| now < next) {
             return false;
         }
@@ -85,15 +85,15 @@ impl Pace {
 
     /// All descriptions of a scrape have succeeded. The interval rises at once, and falls only by half or more.
     pub(super) fn scraped(&mut self) {
-        let least = (self.gpu_time * INTERVALS).min(MAX_INTERVAL);
-        if least > self.least_interval || least < self.least_interval / 2 {
-            self.least_interval = least;
+        let min = (self.gpu_time * INTERVALS).min(MAX_INTERVAL);
+        if min > self.min_interval || min < self.min_interval / 2 {
+            self.min_interval = min;
         }
     }
 
-    /// The least interval of scrapes: zero without GPUs.
-    pub(super) fn least_interval(&self) -> Duration {
-        self.least_interval
+    /// The minimum interval of scrapes: zero without GPUs.
+    pub(super) fn min_interval(&self) -> Duration {
+        self.min_interval
     }
 }
 
@@ -106,13 +106,13 @@ mod tests {
     fn after_scrape_of(pace: &mut Pace, descriptions: &[(u64, bool)]) -> Duration {
         let next = pace
             .started
-            .map_or_else(Instant::now, |at| at + pace.least_interval);
+            .map_or_else(Instant::now, |at| at + pace.min_interval);
         assert!(pace.begin(next));
         for &(millis, gpu) in descriptions {
             pace.described(Duration::from_millis(millis), gpu);
         }
         pace.scraped();
-        pace.least_interval()
+        pace.min_interval()
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         assert!(!pace.begin(started + SECOND));
         assert!(pace.begin(started + 3 * SECOND));
         pace.timed_out(started + 4 * SECOND);
-        assert_eq!(pace.least_interval(), 3 * SECOND);
+        assert_eq!(pace.min_interval(), 3 * SECOND);
     }
 
     #[test]

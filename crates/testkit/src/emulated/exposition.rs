@@ -85,7 +85,7 @@ impl Family {
         );
         append(text, format_args!("# TYPE {name} {kind}\n"));
         for Sample { labels, value } in samples {
-            append(text, format_args!("{name}{{{labels}}} {}\n", java(*value)));
+            append(text, format_args!("{name}{{{labels}}} {}\n", format_java_double(*value)));
         }
     }
 }
@@ -175,7 +175,7 @@ fn escape(value: &str) -> String {
 
 /// Formats like `Double.toString`: with an exponent from 1e7 on and below 1e-3, and always with a digit after the
 /// point.
-fn java(value: f64) -> String {
+fn format_java_double(value: f64) -> String {
     if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
         return format!("{value:?}");
     }
@@ -203,7 +203,7 @@ mod tests {
             (696_441_206.055_000_2, "6.964412060550002E8"),
             (0.0005, "5.0E-4"),
         ] {
-            assert_eq!(java(value), text);
+            assert_eq!(format_java_double(value), text);
         }
     }
 
