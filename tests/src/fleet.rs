@@ -340,7 +340,7 @@ pub fn local_torchserve() -> Option<LocalTorchServe> {
         .enable_all()
         .build()
         .unwrap()
-        .block_on(LocalTorchServe::install(&cache::folder(), print));
+        .block_on(LocalTorchServe::install(&cache::directory(), print));
     match installed {
         Ok(torchserve) => Some(torchserve),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {

@@ -66,7 +66,7 @@ fn values(torchserve: &LocalTorchServe, store: &str, model: &[&str]) -> Value {
 
 /// Creates a directory of this name with the testkit's sleeping model, which gets these options of `start.py`.
 fn model_store(torchserve: &LocalTorchServe, name: &str, options: &[&str]) -> PathBuf {
-    let store = cache::folder().join(name);
+    let store = cache::directory().join(name);
     fs::create_dir_all(&store).unwrap();
     let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
                   import start\nstart.write_models(store, start.parse())\n";

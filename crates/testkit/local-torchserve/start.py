@@ -6,7 +6,7 @@
 VENV holds torchserve, psutil and PyYAML (see install.rs for the versions) and no
 torch: the stub in ./stub goes on PYTHONPATH unless --real-torch is given.
 
-Prints one line, "READY pid=<java's pid> after=<seconds>s work=<folder>", once every
+Prints one line, "READY pid=<java's pid> after=<seconds>s work=<directory>", once every
 model has its workers up, then stays in the foreground. SIGTERM or SIGINT stops
 TorchServe and its workers; when this script is killed outright, java dies with it.
 Exit status: 0 stopped on request, 1 TorchServe did not start or ended by itself,
@@ -61,9 +61,9 @@ def parse():
     )
     p.add_argument("--python", default=sys.executable, help="the Python that has torchserve")
     p.add_argument("--java", default=default_java())
-    p.add_argument("--work", help="folder for config, models and logs; default a new temporary one")
+    p.add_argument("--work", help="directory for config, models and logs; default a new temporary one")
     p.add_argument("--keep-work", action="store_true",
-                   help="do not remove the temporary folder at the end")
+                   help="do not remove the temporary directory at the end")
     p.add_argument("--bind", default="127.0.0.1",
                    help="address of the three HTTP ports; 0.0.0.0 in a pod, as kubelet probes need")
     p.add_argument("--inference-port", type=int, default=8080)
@@ -112,9 +112,9 @@ def run(options, stop):
     work = pathlib.Path(options.work or temporary[0]).absolute()
     java = None
     try:
-        for folder in ("store", "logs"):
-            (work / folder).mkdir(parents=True, exist_ok=True)
-        sockets = socket_folder(work, options, temporary)
+        for directory in ("store", "logs"):
+            (work / directory).mkdir(parents=True, exist_ok=True)
+        sockets = socket_directory(work, options, temporary)
         log = work / "logs" / "stdout.log"
         write_models(work / "store", options)
         write_config(work / "config.properties", options)
@@ -139,15 +139,15 @@ def run(options, stop):
         if java is not None:
             stop_java(java, options.stop_timeout)
         if not options.keep_work:
-            for folder in temporary:
-                shutil.rmtree(folder, ignore_errors=True)
+            for directory in temporary:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def check_programs(options):
     python = shutil.which(options.python)
     if python is None:
         raise Failure(f"no Python at {options.python}: give --python VENV/bin/python")
-    # TorchServe runs in another folder; the link of a venv must not be resolved.
+    # TorchServe runs in another directory; the link of a venv must not be resolved.
     options.python = os.path.abspath(python)
     options.java = shutil.which(options.java)
     if options.java is None:
@@ -166,15 +166,15 @@ def check_ports(options):
                 raise Failure(f"port {port} on {options.bind}: {e.strerror}; give another one")
 
 
-def socket_folder(work, options, temporary):
+def socket_directory(work, options, temporary):
     """Where the workers' Unix sockets go; their paths must stay short."""
     last = f".ts.sock.{options.worker_port + 9999}"
-    folder = work / "tmp"
-    if len(os.fsencode(str(folder / last))) > SOCKET_PATH_LIMIT:
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="ts.", dir="/tmp"))
-        temporary.append(str(folder))
-    folder.mkdir(exist_ok=True)
-    return folder
+    directory = work / "tmp"
+    if len(os.fsencode(str(directory / last))) > SOCKET_PATH_LIMIT:
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="ts.", dir="/tmp"))
+        temporary.append(str(directory))
+    directory.mkdir(exist_ok=True)
+    return directory
 
 
 def write_models(store, options):
@@ -239,7 +239,7 @@ def start_java(work, sockets, log, options):
         os.environ,
         LOG_LOCATION=str(work / "logs"),
         METRICS_LOCATION=str(work / "logs"),
-        # This folder may be a checkout, or mounted read-only into a pod.
+        # This directory may be a checkout, or mounted read-only into a pod.
         PYTHONDONTWRITEBYTECODE="1",
     )
     env.pop("TS_CONFIG_FILE", None)
@@ -273,7 +273,7 @@ def start_java(work, sockets, log, options):
 
 
 def torchserve_home(python, work):
-    """The folder that holds the package ts, asked without importing it."""
+    """The directory that holds the package ts, asked without importing it."""
     ask = "import importlib.util as u; s = u.find_spec('ts'); print(s.origin if s else '')"
     origin = subprocess.run([python, "-c", ask], text=True, cwd=work, stdout=subprocess.PIPE,
                             timeout=60, check=False).stdout.strip()
@@ -342,7 +342,7 @@ def ended(java, log):
 
 
 def tail(log):
-    """The last lines of the log, since the folder that holds it may be removed."""
+    """The last lines of the log, since the directory that holds it may be removed."""
     with open(log, errors="replace") as f:
         return f"the end of {log}:\n" + "".join(collections.deque(f, maxlen=20))
 

@@ -4,9 +4,9 @@ use std::env;
 use std::path::PathBuf;
 
 /// Returns `$PUSHSCALE_CACHE`, or `~/.cache/pushscale`.
-pub fn folder() -> PathBuf {
-    if let Some(folder) = env::var_os("PUSHSCALE_CACHE") {
-        return PathBuf::from(folder);
+pub fn directory() -> PathBuf {
+    if let Some(directory) = env::var_os("PUSHSCALE_CACHE") {
+        return PathBuf::from(directory);
     }
     let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
     home.join(".cache/pushscale")

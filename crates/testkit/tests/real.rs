@@ -24,7 +24,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// Returns `None`, with a message, if TorchServe cannot be installed, except under `CI=true`.
 async fn local_torchserve() -> Option<(LocalTorchServe, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock().await;
-    let cache = cache::folder();
+    let cache = cache::directory();
     let install = LocalTorchServe::install(&cache, |doing| println!("{doing}"));
     match timeout(INSTALL, install).await.expect("installed in time") {
         Ok(torchserve) => Some((torchserve, alone)),

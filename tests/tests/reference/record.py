@@ -72,7 +72,7 @@ class Recorder:
         return f"{name}{state}" + ",".join(str(a - b) for a, b in zip(now, before))
 
 
-def inputs(folder):
+def inputs(directory):
     from core import simulate
     from ctl import QM, QM2
 
@@ -108,10 +108,10 @@ def inputs(folder):
         "the-predecessor-on-a-step-with-uneven-pods": (
             lambda: QM(), dict(rate=step(15, 45, 300, 800, 1200), hetero=0.3, **small)),
     }
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     for name, (controller, world) in recordings.items():
         controller = controller()
-        with open(os.path.join(folder, name + ".txt"), "w") as out:
+        with open(os.path.join(directory, name + ".txt"), "w") as out:
             settings = [
                 "qm2" if isinstance(controller, QM2) else "qm",
                 f"kappa={'on' if controller.kappa else 'off'}",

@@ -43,7 +43,7 @@ impl Servers {
                     programs.java_version, programs.python_version
                 );
                 let torchserve =
-                    LocalTorchServe::install(&cache::folder(), |step| println!("  {step} …"))
+                    LocalTorchServe::install(&cache::directory(), |step| println!("  {step} …"))
                         .await?;
                 Ok(Self::Real(torchserve))
             }

@@ -18,7 +18,7 @@ impl Scenario {
         match &self.source {
             Source::Load(load) => entries.push(("load", load.to_string())),
             Source::Trace { file, skip } => {
-                entries.push(("trace", from_folder(file, directory).display().to_string()));
+                entries.push(("trace", relative_to(file, directory).display().to_string()));
                 entries.push(("skip", skip.to_string()));
             }
             Source::Record { name, skip } => {
@@ -176,7 +176,7 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn from_folder(file: &Path, directory: Option<&Path>) -> PathBuf {
+fn relative_to(file: &Path, directory: Option<&Path>) -> PathBuf {
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let directory = directory.and_then(|directory| std::path::absolute(directory).ok());
     let below =

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::LocalTorchServeError;
 
 /// The directory of the files in the installation.
-pub(super) const FOLDER: &str = "local-torchserve";
+pub(super) const DIRECTORY: &str = "local-torchserve";
 pub(super) const SCRIPT: &str = "start.py";
 
 const FILES: [(&str, &str); 4] = [
@@ -25,11 +25,11 @@ const FILES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Writes the files into `folder` if they are missing or differ. Servers of another version of this program may be
+/// Writes the files into `directory` if they are missing or differ. Servers of another version of this program may be
 /// starting from them, so each file is replaced atomically.
-pub(super) fn write(folder: &Path) -> Result<(), LocalTorchServeError> {
+pub(super) fn write(directory: &Path) -> Result<(), LocalTorchServeError> {
     for (name, text) in FILES {
-        let path = folder.join(name);
+        let path = directory.join(name);
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             continue;
         }

@@ -36,18 +36,18 @@ pub(super) async fn install(
     let cache = std::path::absolute(cache).unwrap_or_else(|_| cache.to_owned());
     create(&cache)?;
     let _lock = take_lock(&cache.join(format!("{NAME}.lock")), &mut progress).await?;
-    let folder = cache.join(NAME);
-    if !is_installed(&folder).await {
-        make(&folder, programs, &mut progress).await?;
+    let directory = cache.join(NAME);
+    if !is_installed(&directory).await {
+        make(&directory, programs, &mut progress).await?;
     }
-    files::write(&folder.join(files::FOLDER))?;
-    Ok(folder)
+    files::write(&directory.join(files::DIRECTORY))?;
+    Ok(directory)
 }
 
-fn create(folder: &Path) -> Result<(), LocalTorchServeError> {
-    fs::create_dir_all(folder).map_err(|source| LocalTorchServeError::File {
+fn create(directory: &Path) -> Result<(), LocalTorchServeError> {
+    fs::create_dir_all(directory).map_err(|source| LocalTorchServeError::File {
         what: "create",
-        path: folder.to_owned(),
+        path: directory.to_owned(),
         source,
     })
 }
@@ -85,12 +85,12 @@ async fn take_lock(
 
 /// Returns whether the installation is complete, has these versions, and has a working Python. A virtual environment
 /// breaks when the Python that created it is removed.
-async fn is_installed(folder: &Path) -> bool {
-    let marked = fs::read_to_string(folder.join(MARKER)).is_ok_and(|text| text == marker());
+async fn is_installed(directory: &Path) -> bool {
+    let marked = fs::read_to_string(directory.join(MARKER)).is_ok_and(|text| text == marker());
     if !marked {
         return false;
     }
-    let mut import = Command::new(python(folder));
+    let mut import = Command::new(python(directory));
     import.args(["-c", "import ts, psutil, yaml"]);
     let limit = Duration::from_secs(60);
     let imported = output(&mut import, "import torchserve", limit).await;
@@ -98,7 +98,7 @@ async fn is_installed(folder: &Path) -> bool {
 }
 
 async fn make(
-    folder: &Path,
+    directory: &Path,
     programs: &Programs,
     progress: &mut impl FnMut(&str),
 ) -> Result<(), LocalTorchServeError> {
@@ -106,12 +106,12 @@ async fn make(
         let path = path.to_owned();
         move |source| LocalTorchServeError::File { what, path, source }
     };
-    if folder.exists() {
+    if directory.exists() {
         progress("removing an installation of TorchServe that does not work");
-        fs::remove_dir_all(folder).map_err(failed("remove", folder))?;
+        fs::remove_dir_all(directory).map_err(failed("remove", directory))?;
     }
-    create(folder)?;
-    let venv = folder.join(VENV);
+    create(directory)?;
+    let venv = directory.join(VENV);
     progress("making a virtual environment for TorchServe");
     succeed(
         Command::new(&programs.python)
@@ -123,7 +123,7 @@ async fn make(
     .await?;
     progress(&format!("downloading {} (43 MB)", PACKAGES.join(", ")));
     succeed(
-        Command::new(python(folder))
+        Command::new(python(directory))
             .args(["-m", "pip", "install", "--quiet", "--no-deps"])
             .arg("--disable-pip-version-check")
             .args(PACKAGES),
@@ -131,12 +131,12 @@ async fn make(
         DOWNLOAD,
     )
     .await?;
-    let path = folder.join(MARKER);
+    let path = directory.join(MARKER);
     fs::write(&path, marker()).map_err(failed("write", &path))
 }
 
-fn python(folder: &Path) -> PathBuf {
-    folder.join(VENV).join("bin/python")
+fn python(directory: &Path) -> PathBuf {
+    directory.join(VENV).join("bin/python")
 }
 
 fn marker() -> String {

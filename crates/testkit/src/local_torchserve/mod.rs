@@ -21,7 +21,7 @@ pub use server::RunningServer;
 /// An installed TorchServe.
 #[derive(Debug, Clone)]
 pub struct LocalTorchServe {
-    folder: PathBuf,
+    directory: PathBuf,
     java: PathBuf,
 }
 
@@ -46,9 +46,9 @@ impl LocalTorchServe {
         progress: impl FnMut(&str) + Send,
     ) -> Result<Self, LocalTorchServeError> {
         let programs = Programs::find().await?;
-        let folder = install::install(cache, &programs, progress).await?;
+        let directory = install::install(cache, &programs, progress).await?;
         Ok(Self {
-            folder,
+            directory,
             java: programs.java,
         })
     }
@@ -77,7 +77,7 @@ impl LocalTorchServe {
 
     /// Returns the virtual environment. It contains links to the Python that created it.
     pub fn venv(&self) -> PathBuf {
-        self.folder.join(install::VENV)
+        self.directory.join(install::VENV)
     }
 
     /// Returns the Python in which torchserve is installed.
@@ -87,7 +87,7 @@ impl LocalTorchServe {
 
     /// Returns `start.py`, next to the files that it needs.
     pub fn script(&self) -> PathBuf {
-        self.folder.join(files::FOLDER).join(files::SCRIPT)
+        self.directory.join(files::DIRECTORY).join(files::SCRIPT)
     }
 
     /// Returns the Java that runs TorchServe.

@@ -49,9 +49,9 @@ impl RunningServer {
         command.args(options.arguments());
         if let Some(programs) = &options.programs {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
-            // No folder of PATH contains the separator, apart from one given here by a test.
-            command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
+            let directories = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+            // No directory of PATH contains the separator, apart from one given here by a test.
+            command.env("PATH", std::env::join_paths(directories).unwrap_or(path));
         }
         for option in PORT_OPTIONS {
             let port = ReservedPort::take(SocketAddr::new(options.bind, 0));
