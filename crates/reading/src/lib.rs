@@ -17,4 +17,4 @@ mod service_time;
 pub use model_tracker::{Estimate, ModelScrape, ModelTracker};
 pub use reader::{Reader, Reading};
 pub use responses::Responses;
-pub use scrape::{Counters, Host, Page, Queue, Scrape};
+pub use scrape::{Counters, Page, Queue, Scrape, ServerCounters};

@@ -8,7 +8,7 @@ use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 use super::model_tracker::{ModelScrape, ModelTracker};
 use super::rejections::{RejectionShare, shares};
 use super::responses::Responses;
-use crate::scrape::{Counters, Host, Page, Scrape};
+use crate::scrape::{Counters, Page, Scrape, ServerCounters};
 
 /// Derives readings from the scrapes of one server.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Reading {
     /// Increases each time the counters were reset.
     pub counter_epoch: u64,
     /// Values of the whole server.
-    pub host: Host,
+    pub server: ServerCounters,
     /// The models, by name.
     pub models: Vec<Model<'static>>,
 }
@@ -55,7 +55,7 @@ impl Reader {
             metrics_port: PortState::Ok,
             management_port,
             counter_epoch: self.epoch,
-            host: Host::default(),
+            server: ServerCounters::default(),
             models: Vec::new(),
         };
         match &scrape.metrics {
@@ -93,7 +93,7 @@ impl Reader {
         let other_completions = self
             .last
             .as_ref()
-            .is_some_and(|last| last.host.last_wait_seconds != page.host.last_wait_seconds);
+            .is_some_and(|last| last.server.last_wait_seconds != page.server.last_wait_seconds);
 
         let names: Vec<&String> = page
             .models
@@ -171,7 +171,7 @@ impl Reader {
         } else {
             State::Ready
         };
-        reading.host = page.host;
+        reading.server = page.server;
         reading.counter_epoch = self.epoch;
         self.last = Some(page.clone());
         self.last_own_responses = scrape.own_responses;
@@ -187,8 +187,8 @@ impl Reader {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        fell(last.host.succeeded, page.host.succeeded)
-            || fell(last.host.failed, page.host.failed)
+        fell(last.server.succeeded, page.server.succeeded)
+            || fell(last.server.failed, page.server.failed)
             || last.models.iter().any(|(name, then)| {
                 let now = match page.models.get(name) {
                     Some(now) => *now,
@@ -204,17 +204,17 @@ impl Reader {
 
     /// Returns the 2xx responses to others since the last page; `None` if the server does not count responses.
     fn responses_since(&self, scrape: &Scrape, page: &Page, restarted: bool) -> Option<f64> {
-        let now = page.host.succeeded?;
+        let now = page.server.succeeded?;
         let last = self.last.as_ref().filter(|_| !restarted)?;
-        let all = now - last.host.succeeded.unwrap_or_default();
+        let all = now - last.server.succeeded.unwrap_or_default();
         let own = scrape.own_responses.saturating_sub(self.last_own_responses);
         Some((all - own as f64).max(0.0))
     }
 
     fn failed_since(&self, page: &Page, restarted: bool) -> f64 {
-        let now = page.host.failed.unwrap_or_default();
+        let now = page.server.failed.unwrap_or_default();
         let then = match &self.last {
-            Some(last) if !restarted => last.host.failed.unwrap_or_default(),
+            Some(last) if !restarted => last.server.failed.unwrap_or_default(),
             Some(_) => 0.0,
             None => now,
         };

@@ -26,7 +26,7 @@ pub struct Page {
     /// Counters by model, summed over its versions.
     pub models: BTreeMap<String, Counters>,
     /// Values of the whole server.
-    pub host: Host,
+    pub server: ServerCounters,
     /// Whether the page declares the server's counters, with or without samples. If so, a model without samples has had
     /// no requests.
     pub recognised: bool,
@@ -58,7 +58,7 @@ pub struct Counters {
 
 /// Values of the whole server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Host {
+pub struct ServerCounters {
     /// HTTP responses with status 2xx, cumulative.
     pub succeeded: Option<f64>,
     /// HTTP responses with status 5xx, cumulative.

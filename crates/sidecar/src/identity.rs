@@ -70,8 +70,8 @@ impl Identity {
                 metrics_port: reading.metrics_port,
                 management_port: reading.management_port,
                 counter_epoch: reading.counter_epoch,
-                succeeded_total: reading.host.succeeded,
-                failed_total: reading.host.failed,
+                succeeded_total: reading.server.succeeded,
+                failed_total: reading.server.failed,
             },
             models: reading.models.clone(),
         }

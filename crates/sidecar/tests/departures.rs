@@ -9,7 +9,7 @@ use std::fs;
 use std::time::Duration;
 
 use pushscale_protocol::{Model, PortState};
-use pushscale_reading::{Counters, Host, Page, Queue, Reader, Reading, Scrape};
+use pushscale_reading::{Counters, Page, Queue, Reader, Reading, Scrape, ServerCounters};
 
 use series::{directory_of, readings, scrapes};
 
@@ -41,9 +41,9 @@ fn assert_near(found: Option<f64>, expected: f64, tolerance: f64, what: &str) {
 fn completed_requests_match_the_servers_responses() {
     for (series, slots) in SERIES {
         let scrapes = scrapes(&directory_of(series), true);
-        let host = |scrape: usize| scrapes[scrape].metrics.as_ref().unwrap().host;
-        let increase = |scrape, of: fn(Host) -> Option<f64>| {
-            of(host(scrape)).unwrap_or_default() - of(host(0)).unwrap_or_default()
+        let server = |scrape: usize| scrapes[scrape].metrics.as_ref().unwrap().server;
+        let increase = |scrape, of: fn(ServerCounters) -> Option<f64>| {
+            of(server(scrape)).unwrap_or_default() - of(server(0)).unwrap_or_default()
         };
         for (scrape, reading) in readings(&directory_of(series), true).iter().enumerate() {
             let model = &reading.models[0];
@@ -262,10 +262,10 @@ impl Server {
             at: Duration::from_secs(self.second),
             metrics: Ok(Page {
                 models: self.models.iter().map(of).collect(),
-                host: Host {
+                server: ServerCounters {
                     succeeded: Some(self.responses + 3.0 * self.second as f64),
                     failed: Some(self.failed),
-                    ..Host::default()
+                    ..ServerCounters::default()
                 },
                 recognised: true,
                 ..Page::default()

@@ -197,8 +197,8 @@ impl Totals {
             completions: Completions {
                 sojourn: sum(|model| model.sojourn_seconds),
                 wait: sum(|model| model.wait_seconds),
-                failed: page.host.failed.unwrap_or_default(),
-                last_wait: page.host.last_wait_seconds,
+                failed: page.server.failed.unwrap_or_default(),
+                last_wait: page.server.last_wait_seconds,
                 services: page
                     .models
                     .values()

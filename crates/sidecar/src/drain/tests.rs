@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use pushscale_protocol::PortState;
 
 use super::*;
-use pushscale_reading::{Counters, Host, Page, Queue, Reader, Scrape};
+use pushscale_reading::{Counters, Page, Queue, Reader, Scrape, ServerCounters};
 
 /// A simulated server.
 struct Server {
@@ -57,7 +57,7 @@ impl Server {
     fn page(&self) -> Page {
         Page {
             models: BTreeMap::from([("m".to_owned(), self.counters)]),
-            host: Host::default(),
+            server: ServerCounters::default(),
             recognised: self.recognised,
             samples: 3,
             bad_lines: 0,

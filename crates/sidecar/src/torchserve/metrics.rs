@@ -60,9 +60,9 @@ fn add_sample(page: &mut Page, sample: &Sample<'_>) {
                 model.service_seconds = Some(value / 1e3 + OVERHEAD_SECONDS);
             }
         }
-        "QueueTime" => page.host.last_wait_seconds = Some(value / 1e3),
-        "Requests2XX" => page.host.succeeded = Some(value),
-        "Requests5XX" => page.host.failed = Some(value),
+        "QueueTime" => page.server.last_wait_seconds = Some(value / 1e3),
+        "Requests2XX" => page.server.succeeded = Some(value),
+        "Requests5XX" => page.server.failed = Some(value),
         _ => {}
     }
 }

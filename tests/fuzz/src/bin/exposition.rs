@@ -37,9 +37,9 @@ fuzz_target!(|page: &[u8]| {
         ]
     });
     let host = [
-        read.host.succeeded,
-        read.host.failed,
-        read.host.last_wait_seconds,
+        read.server.succeeded,
+        read.server.failed,
+        read.server.last_wait_seconds,
     ];
     for value in counters.chain(host).flatten() {
         assert!(
