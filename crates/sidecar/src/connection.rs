@@ -105,17 +105,17 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<ServerResponse, RequestError> {
-        self.send_first_or_next(|_| request.clone()).await
+        self.send_with(|_| request.clone()).await
     }
 
     /// The same with a request that depends on whether it is the first one of its connection.
-    pub(crate) async fn send_first_or_next(
+    pub(crate) async fn send_with(
         &mut self,
         request: impl Fn(bool) -> Request<Full<Bytes>> + Send + Sync,
     ) -> Result<ServerResponse, RequestError> {
         let host = self.host.clone();
-        let request = move |first| {
-            let mut request = request(first);
+        let request = move |is_first| {
+            let mut request = request(is_first);
             request.headers_mut().insert(HOST, host.clone());
             request
         };

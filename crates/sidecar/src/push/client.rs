@@ -133,11 +133,11 @@ impl PushClient {
             }
         };
         let omitted = token.is_some() && token == self.remembered;
-        let first_or_next = |first: bool| {
-            let sent = token.clone().filter(|_| first || !omitted);
+        let build = |is_first: bool| {
+            let sent = token.clone().filter(|_| is_first || !omitted);
             request(body.clone(), sent)
         };
-        let mut response = self.connection.send_first_or_next(first_or_next).await;
+        let mut response = self.connection.send_with(build).await;
         // The token has expired, or its review was evicted.
         if omitted
             && matches!(&response, Ok(response) if response.status == StatusCode::UNAUTHORIZED)
