@@ -40,7 +40,7 @@ impl ControlLoop {
         outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     ) {
         let failure = outcome.as_ref().err().cloned();
-        let is_watched = self.input_of(watch, |scaler, context, effects| {
+        let is_watched = self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.checkpoint_read(context, outcome, effects);
         });
         let log = &self.checkpoint_reads.failure_log;
@@ -99,7 +99,7 @@ impl ControlLoop {
 
     /// Begins the read of a checkpoint if it is due. Returns whether one is in progress.
     fn finish_read(&mut self, key: &ScalerKey) -> bool {
-        self.input(key, |scaler, _, effects| scaler.finish_read(effects))
+        self.with_scaler(key, |scaler, _, effects| scaler.finish_read(effects))
             .unwrap_or(false)
     }
 

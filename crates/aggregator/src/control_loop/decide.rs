@@ -26,7 +26,7 @@ impl ControlLoop {
         {
             // With thousands of scalers, a turn may take long without being stalled.
             self.heartbeat.beat();
-            self.input(&key, |scaler, context, effects| {
+            self.with_scaler(&key, |scaler, context, effects| {
                 scaler.wake(context, limits, effects);
             });
         }

@@ -31,36 +31,35 @@ impl ControlLoop {
         }
     }
 
-    /// Passes an input to a scaler and executes its effects. Returns what the input returns; `None` if there is no such
-    /// scaler.
-    pub(super) fn input<T>(
+    /// Calls `f` with a scaler and executes the effects. Returns its result; `None` if there is no such scaler.
+    pub(super) fn with_scaler<T>(
         &mut self,
         key: &ScalerKey,
-        input: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
+        f: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
     ) -> Option<T> {
         let context = self.context();
         let scaler = self.scalers.get_mut(key)?;
         let mut effects = Effects::new();
-        let output = input(scaler, &context, &mut effects);
+        let output = f(scaler, &context, &mut effects);
         self.execute(key, effects);
         Some(output)
     }
 
-    /// Passes an input to the scaler of this watch and executes its effects. Returns what the input returns; `None` if
-    /// the watch was replaced: the scaler is gone, or has another target by now.
-    pub(super) fn input_of<T>(
+    /// Calls `f` with the scaler of this watch and executes the effects. Returns its result; `None` if the watch was
+    /// replaced: the scaler is gone, or has another target by now.
+    pub(super) fn with_watched_scaler<T>(
         &mut self,
         watch: &WatchId,
-        input: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
+        f: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
     ) -> Option<T> {
         let scaler = self.scalers.get(&watch.scaler)?;
         if scaler.watch() != watch {
             return None;
         }
-        self.input(&watch.scaler, input)
+        self.with_scaler(&watch.scaler, f)
     }
 
-    /// Executes the effects of a scaler's input.
+    /// Executes the effects of a scaler.
     pub(super) fn execute(&mut self, key: &ScalerKey, effects: Effects) {
         for effect in effects {
             match effect {

@@ -258,7 +258,7 @@ impl ControlLoop {
                     self.unmark_cancelled(&watch.scaler, &target, marked);
                 }
                 self.count_write(newest_reading, &outcome);
-                self.input_of(&watch, |scaler, context, effects| {
+                self.with_watched_scaler(&watch, |scaler, context, effects| {
                     if let Some(forbidden) = marks_forbidden {
                         scaler.set_marks_forbidden(forbidden);
                     }
@@ -274,7 +274,7 @@ impl ControlLoop {
                 if let Restore::Written(replicas) = restore {
                     self.report_restored(&watch.scaler, uid, replicas);
                 }
-                self.input_of(&watch, |scaler, context, effects| {
+                self.with_watched_scaler(&watch, |scaler, context, effects| {
                     let is_restored = restore != Restore::NotDue;
                     scaler.finalizers_set(context, is_restored, outcome, effects);
                 });
@@ -362,7 +362,7 @@ impl ControlLoop {
 
     /// Wakes the scaler in this turn, or as soon as it may decide again.
     fn wake(&mut self, key: &ScalerKey) {
-        self.input(key, |scaler, context, effects| {
+        self.with_scaler(key, |scaler, context, effects| {
             scaler.wake_at(context.now, effects);
         });
     }

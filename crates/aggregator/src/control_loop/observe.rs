@@ -23,7 +23,7 @@ impl ControlLoop {
         let key = &facts.key;
         let is_known = |scaler: &ManagedScaler| scaler.is_of(facts);
         let has_changed = if self.scalers.get(key).is_some_and(is_known) {
-            self.input(key, |scaler, context, effects| {
+            self.with_scaler(key, |scaler, context, effects| {
                 scaler.apply(context, facts, effects)
             })
             .unwrap_or(false)
@@ -106,14 +106,14 @@ impl ControlLoop {
             }
         }
         for (key, conflicts_with) in changed {
-            self.input(&key, |scaler, context, effects| {
+            self.with_scaler(&key, |scaler, context, effects| {
                 scaler.set_conflict(context.now, conflicts_with, effects);
             });
         }
     }
 
     pub(super) fn apply_scale(&mut self, watch: &WatchId, read: ScaleRead) {
-        self.input_of(watch, |scaler, context, effects| {
+        self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.apply_scale(context, read, effects);
         });
     }
@@ -125,7 +125,7 @@ impl ControlLoop {
         pod: &Pod,
         deletion: DeletionFacts,
     ) {
-        let is_changed = self.input_of(watch, |scaler, context, effects| {
+        let is_changed = self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.apply_pod(context.now, &uid, pod, deletion, effects)
         });
         if is_changed != Some(true) {
@@ -140,7 +140,7 @@ impl ControlLoop {
     }
 
     pub(super) fn delete_pod(&mut self, watch: &WatchId, uid: &PodUid) {
-        let is_watched = self.input_of(watch, |scaler, context, effects| {
+        let is_watched = self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.remove_pod(context.now, uid, effects);
         });
         if is_watched.is_some() {
@@ -149,7 +149,7 @@ impl ControlLoop {
     }
 
     pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
-        let deleted = self.input_of(watch, |scaler, context, effects| {
+        let deleted = self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.pods_listed(context.now, uids, effects)
         });
         for uid in deleted.unwrap_or_default() {
@@ -158,7 +158,7 @@ impl ControlLoop {
     }
 
     pub(super) fn pods_unknown(&mut self, watch: &WatchId, why: Selector) {
-        self.input_of(watch, |scaler, context, effects| {
+        self.with_watched_scaler(watch, |scaler, context, effects| {
             scaler.pods_unknown(context.now, why, effects);
         });
     }

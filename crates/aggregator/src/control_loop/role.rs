@@ -49,7 +49,7 @@ impl ControlLoop {
             return;
         }
         for key in self.keys() {
-            self.input(&key, |scaler, context, effects| {
+            self.with_scaler(&key, |scaler, context, effects| {
                 scaler.take_over(context, effects);
             });
         }
@@ -66,7 +66,7 @@ impl ControlLoop {
         keys.retain(|key| self.scalers[key].awaits_status(began));
         for key in keys {
             let stored = statuses.remove(&key);
-            self.input(&key, |scaler, context, effects| {
+            self.with_scaler(&key, |scaler, context, effects| {
                 scaler.continue_status(context, stored, effects);
             });
         }
