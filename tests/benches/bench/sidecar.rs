@@ -58,7 +58,8 @@ pub(crate) fn run() {
 }
 
 async fn beside_torchserve(program: &std::path::Path) {
-    let torchserve = LocalTorchServe::install(&cache::directory(), |step| println!("  {step}")).await;
+    let torchserve =
+        LocalTorchServe::install(&cache::directory(), |step| println!("  {step}")).await;
     let torchserve = match torchserve {
         Ok(torchserve) => torchserve,
         Err(error) => {

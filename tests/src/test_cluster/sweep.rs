@@ -53,7 +53,9 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), ClusterError> {
 
 /// Returns the directory with the logs of a removed cluster, if they were kept.
 pub(crate) fn kept_logs(state: &StateDir) -> PathBuf {
-    cache::directory().join("test-cluster/logs").join(state.name())
+    cache::directory()
+        .join("test-cluster/logs")
+        .join(state.name())
 }
 
 fn keep_logs(state: &StateDir) -> Result<(), ClusterError> {

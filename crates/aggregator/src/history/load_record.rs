@@ -33,16 +33,16 @@ pub(crate) struct LoadSample {
 /// The figures of ten seconds in ten bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bucket {
-    rate: Figure,
-    service: Figure,
+    rate: CompactF32,
+    service: CompactF32,
     workers: Count,
     reporting: Count,
     replicas: Count,
 }
 
-/// A number of at least 0 with nine significant bits, which is an error of at most 0.2%, or nothing.
+/// A number of at least 0 in 16 bits, with nine significant ones, which is an error of at most 0.2%, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Figure(u16);
+struct CompactF32(u16);
 
 /// A count of up to 65,534, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +139,10 @@ impl LoadRecord {
         for line in lines.lines().take(MAX_BUCKETS) {
             let mut fields = line.split(',').skip(1);
             let mut field = || fields.next();
-            let (rate, at) = (Figure::parse(field()?)?, field()?);
+            let (rate, at) = (CompactF32::parse(field()?)?, field()?);
             let bucket = Bucket {
                 rate,
-                service: Figure::parse(field()?)?,
+                service: CompactF32::parse(field()?)?,
                 workers: Count::parse(field()?)?,
                 reporting: Count::parse(field()?)?,
                 replicas: Count::parse(field()?)?,
@@ -196,8 +196,8 @@ impl Bucket {
             })
         });
         Self {
-            rate: Figure::new(load.rate),
-            service: Figure::new(load.service),
+            rate: CompactF32::new(load.rate),
+            service: CompactF32::new(load.service),
             workers: Count::new(workers),
             reporting: Count::new(decision.map(|decision| decision.freshness.fresh)),
             replicas: Count::new(decision.and_then(|decision| decision.current)),
@@ -205,7 +205,7 @@ impl Bucket {
     }
 }
 
-impl Figure {
+impl CompactF32 {
     const UNKNOWN: Self = Self(u16::MAX);
 
     /// Keeps the exponent and the first eight bits of the mantissa, rounded. There is no sign.
@@ -232,13 +232,13 @@ impl Figure {
     }
 }
 
-impl Default for Figure {
+impl Default for CompactF32 {
     fn default() -> Self {
         Self::UNKNOWN
     }
 }
 
-impl std::fmt::Display for Figure {
+impl std::fmt::Display for CompactF32 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.get().map_or(Ok(()), |figure| write!(f, "{figure}"))
     }
@@ -400,16 +400,16 @@ mod tests {
         for exponent in -20_i32..40 {
             for part in 0..100 {
                 let figure = (1.0 + f64::from(part) / 100.0) * 2.0_f64.powi(exponent);
-                let found = f64::from(Figure::new(Some(figure)).get().unwrap());
+                let found = f64::from(CompactF32::new(Some(figure)).get().unwrap());
                 assert!(
                     (found / figure - 1.0).abs() <= 1.0 / 512.0,
                     "{figure}: {found}"
                 );
             }
         }
-        assert_eq!(Figure::new(Some(0.0)).get(), Some(0.0));
+        assert_eq!(CompactF32::new(Some(0.0)).get(), Some(0.0));
         for unknown in [None, Some(f64::NAN), Some(-1.0)] {
-            assert_eq!(Figure::new(unknown).get(), None);
+            assert_eq!(CompactF32::new(unknown).get(), None);
         }
         assert_eq!(Count::new(Some(70_000)).to_string(), "65534");
     }

@@ -41,7 +41,7 @@ pub(super) struct Record {
     trace: Trace,
     /// The file that the load was saved to.
     file: Option<PathBuf>,
-    figures: Figures,
+    measurements: Measurements,
     start_delay: Option<f64>,
 }
 
@@ -57,7 +57,7 @@ struct Line {
 
 /// What the lines say about the servers.
 #[derive(Debug, Default, PartialEq)]
-struct Figures {
+struct Measurements {
     /// The mean service time of all requests, in seconds.
     service: Option<f64>,
     /// The workers of a pod at the end.
@@ -113,7 +113,7 @@ impl RecordOptions {
         }
         let record = Record {
             trace: parse_trace("load.csv", &csv).map_err(|errors| problem(errors.to_string()))?,
-            figures: Figures::of(&csv).map_err(|error| problem(error.to_string()))?,
+            measurements: Measurements::of(&csv).map_err(|error| problem(error.to_string()))?,
             file: None,
             name: name.clone(),
             spec: scaler.spec,
@@ -126,17 +126,17 @@ impl RecordOptions {
 impl Record {
     /// Returns the scenario's keys that the record determines.
     fn keys(&self) -> Vec<(&'static str, String)> {
-        let figures = &self.figures;
+        let measurements = &self.measurements;
         let known = [
             ("name", Some(self.name.clone())),
-            ("service", figures.service.map(duration)),
+            ("service", measurements.service.map(duration)),
             (
                 "workers",
-                figures.workers.map(|workers| workers.to_string()),
+                measurements.workers.map(|workers| workers.to_string()),
             ),
             (
                 "pods",
-                figures
+                measurements
                     .pods
                     .filter(|pods| *pods > 0)
                     .map(|pods| pods.to_string()),
@@ -155,8 +155,8 @@ impl Record {
         let start = self.trace.start.unwrap_or_default();
         let end = start + jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0));
         let mut notes = vec![format!(
-            "record: {start:.0} to {end:.0}; its replicas used {:.2} pod-hours",
-            self.figures.pod_hours
+            "record: {start:.0} to {end:.0}; the replicas of that time were {:.2} pod-hours",
+            self.measurements.pod_hours
         )];
         let keys = self.keys();
         let measured = keys.iter().filter(|(key, _)| *key != "name");
@@ -181,7 +181,7 @@ impl Record {
     }
 }
 
-impl Figures {
+impl Measurements {
     fn of(csv: &str) -> Result<Self, csv::Error> {
         let mut reader = ReaderBuilder::new().from_reader(csv.as_bytes());
         let lines: Vec<Line> = reader.deserialize().collect::<Result<_, _>>()?;
@@ -237,19 +237,19 @@ mod tests {
             spec: spec.unwrap(),
             trace: parse_trace("load.csv", CSV).unwrap(),
             file: None,
-            figures: Figures::of(CSV).unwrap(),
+            measurements: Measurements::of(CSV).unwrap(),
             start_delay: Some(42.5),
         }
     }
 
     #[test]
-    fn the_figures_are_means_over_the_requests_and_sums_over_the_known_time() {
-        let found = record().figures;
+    fn the_measurements_are_means_over_the_requests_and_sums_over_the_known_time() {
+        let found = record().measurements;
         assert!((found.service.unwrap() - 0.175).abs() < 1e-9);
         assert_eq!((found.workers, found.pods), (Some(8), Some(2)));
         assert!((found.pod_hours - 60.0 / 3600.0).abs() < 1e-9);
         let empty = "t_seconds,requests_per_second,time,service_seconds,workers,pods_reporting,replicas\n0,,,,,,\n";
-        assert_eq!(Figures::of(empty).unwrap(), Figures::default());
+        assert_eq!(Measurements::of(empty).unwrap(), Measurements::default());
     }
 
     #[test]

@@ -85,7 +85,10 @@ impl Family {
         );
         append(text, format_args!("# TYPE {name} {kind}\n"));
         for Sample { labels, value } in samples {
-            append(text, format_args!("{name}{{{labels}}} {}\n", format_java_double(*value)));
+            append(
+                text,
+                format_args!("{name}{{{labels}}} {}\n", format_java_double(*value)),
+            );
         }
     }
 }
