@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::namespace::SOON;
+use crate::namespace::TIMEOUT;
 use crate::test_cluster;
 
 /// Chromium reads commands from descriptor 3 and writes to descriptor 4. A shell can set them without unsafe code.
@@ -187,9 +187,9 @@ impl Chromium {
     pub async fn until(&mut self, condition: &str) {
         let began = Instant::now();
         while self.evaluate(condition).await != json!(true) {
-            if began.elapsed() > SOON {
+            if began.elapsed() > TIMEOUT {
                 let text = self.evaluate("document.body.innerText").await;
-                panic!("not within {SOON:?}: {condition}: {text}");
+                panic!("not within {TIMEOUT:?}: {condition}: {text}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -283,7 +283,7 @@ impl Chromium {
     }
 
     async fn message(&mut self, what: &str) -> Value {
-        let message = timeout(SOON, self.messages.recv()).await;
+        let message = timeout(TIMEOUT, self.messages.recv()).await;
         let message = message.ok().flatten();
         message.unwrap_or_else(|| panic!("no answer of Chromium: {what}:\n{}", self.log()))
     }
@@ -302,7 +302,7 @@ impl Drop for Chromium {
         let began = Instant::now();
         while fs::remove_dir_all(&self.directory).is_err()
             && self.directory.exists()
-            && began.elapsed() < SOON
+            && began.elapsed() < TIMEOUT
         {
             std::thread::sleep(Duration::from_millis(20));
         }

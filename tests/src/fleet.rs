@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::charts::{self, Helm};
 use crate::load::LoadGenerator;
+pub use crate::namespace::TIMEOUT;
 use crate::programs;
 use crate::test_cluster::{ClusterError, Image, TestCluster};
 
@@ -93,7 +94,7 @@ pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
         cluster.kubectl(&["-n", "pushscale", "get", object, &output])
     };
     let mut found = None;
-    until(HANG, "a leader", || {
+    until(TIMEOUT, "a leader", || {
         let lease = get("lease/pushscale-aggregator", ".spec.holderIdentity");
         let leader = lease.unwrap_or_default();
         // The pod of a leader that was killed is named until its Lease ends.
@@ -352,9 +353,6 @@ pub fn local_torchserve() -> Option<LocalTorchServe> {
         }
     }
 }
-
-/// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
-pub const HANG: Duration = Duration::from_secs(300);
 
 /// Polls until the condition holds.
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::fleet::{HANG, until};
+use crate::fleet::{TIMEOUT, until};
 use crate::test_cluster::{self, TestCluster};
 
 /// The files of the release that tests read.
@@ -42,7 +42,7 @@ impl Release {
         let apply = ["apply", "--server-side", "-f", file.to_str().unwrap()];
         cluster.kubectl(&apply).unwrap();
         let get = ["get", "inferenceservices.serving.kserve.io"];
-        until(HANG, "served", || cluster.kubectl(&get).is_ok());
+        until(TIMEOUT, "served", || cluster.kubectl(&get).is_ok());
     }
 
     /// Returns the ClusterServingRuntime of TorchServe.

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fleet::{HANG, until};
+use crate::fleet::{TIMEOUT, until};
 use crate::programs;
 use crate::test_cluster::TestCluster;
 
@@ -36,7 +36,7 @@ impl LoadGenerator {
     pub fn start(cluster: &TestCluster, name: &str, address: &str, steps: &[&str]) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
-        until(HANG, "reachable", || {
+        until(TIMEOUT, "reachable", || {
             let mut bash = cluster.command("bash");
             bash.args(["-c", &connect]).stderr(Stdio::null());
             bash.status().unwrap().success()

@@ -17,10 +17,7 @@ use crate::programs;
 use crate::test_cluster::{ClusterError, TestCluster};
 
 /// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
-pub const SOON: Duration = Duration::from_secs(120);
-
-/// The limit for a decision. The queueing model scales a fleet down to half in 15 s at most.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Applies the CRD and the aggregator's permissions, as a user would.
 pub fn install(cluster: &TestCluster) {
@@ -121,16 +118,22 @@ impl<'a> Namespace<'a> {
     }
 
     /// Waits until an object fulfils the condition.
-    pub async fn until(&self, kind: &str, name: &str, what: &str, so: impl Fn(&Value) -> bool) {
+    pub async fn until(
+        &self,
+        kind: &str,
+        name: &str,
+        what: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) {
         let began = Instant::now();
         loop {
             let object = self.get(kind, name);
-            if so(&object) {
+            if condition(&object) {
                 return;
             }
             assert!(
-                began.elapsed() < SOON,
-                "{kind}/{name} is not {what} within {SOON:?}: {object:#}"
+                began.elapsed() < TIMEOUT,
+                "{kind}/{name} is not {what} within {TIMEOUT:?}: {object:#}"
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -161,7 +164,11 @@ impl<'a> Namespace<'a> {
             if pods.len() == count {
                 break pods;
             }
-            assert!(began.elapsed() < SOON, "{} pods, not {count}", pods.len());
+            assert!(
+                began.elapsed() < TIMEOUT,
+                "{} pods, not {count}",
+                pods.len()
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -334,7 +341,7 @@ impl Aggregator {
             admin: process.address("admin").await,
             process,
         };
-        crate::http::until(SOON, || async {
+        crate::http::until(TIMEOUT, || async {
             aggregator.log().contains("complete=true")
         })
         .await;
@@ -362,7 +369,11 @@ impl Aggregator {
     pub async fn exited(&mut self) -> Duration {
         let began = Instant::now();
         while self.process.is_running() {
-            assert!(began.elapsed() < SOON, "it does not exit:\n{}", self.log());
+            assert!(
+                began.elapsed() < TIMEOUT,
+                "it does not exit:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         began.elapsed()
@@ -395,13 +406,13 @@ impl Aggregator {
         &self,
         pods: &mut [FakePod],
         load: Load,
-        mut so: impl FnMut() -> F,
+        mut condition: impl FnMut() -> F,
     ) {
         let began = Instant::now();
-        while !so().await {
+        while !condition().await {
             assert!(
-                began.elapsed() < PATIENCE,
-                "it did not come about:\n{}",
+                began.elapsed() < TIMEOUT,
+                "the condition does not hold within {TIMEOUT:?}:\n{}",
                 self.log()
             );
             for pod in &mut *pods {
@@ -456,7 +467,7 @@ impl Certificates {
 }
 
 async fn until_ready(admin: SocketAddr) {
-    crate::http::until(SOON, || async move {
+    crate::http::until(TIMEOUT, || async move {
         crate::http::get(admin, "/ready").await.status == 200
     })
     .await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::namespace::SOON;
+use crate::namespace::TIMEOUT;
 use crate::test_cluster::TestCluster;
 
 /// A program that runs with the permissions of a service account, and its log.
@@ -84,7 +84,7 @@ impl Process {
             if let Some(address) = found {
                 return address;
             }
-            assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
+            assert!(began.elapsed() < TIMEOUT, "it does not listen:\n{text}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

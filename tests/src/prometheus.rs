@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::http::{self, Response};
-use crate::namespace::SOON;
+use crate::namespace::TIMEOUT;
 use crate::test_cluster;
 
 /// A Prometheus, stopped when dropped.
@@ -70,7 +70,7 @@ impl Prometheus {
         while prometheus.get("/-/ready").await.status != 200 {
             let running = prometheus.process.try_wait().unwrap().is_none();
             assert!(
-                running && began.elapsed() < SOON,
+                running && began.elapsed() < TIMEOUT,
                 "Prometheus is not ready:\n{}",
                 prometheus.log()
             );

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use pushscale_api::Algorithm;
 
-use crate::fleet::{Fleet, FleetOptions, HANG, until};
+use crate::fleet::{Fleet, FleetOptions, TIMEOUT, until};
 use crate::load::LoadReport;
 use crate::test_cluster::TestCluster;
 
@@ -66,7 +66,9 @@ pub fn scale_down_repeatedly(
         let before = fleet.pods();
         logs.follow(&before);
         scale(fleet, PODS - 1);
-        until(HANG, "one pod less", || fleet.pods().len() < PODS as usize);
+        until(TIMEOUT, "one pod less", || {
+            fleet.pods().len() < PODS as usize
+        });
         let after = fleet.pods();
         ended.extend(before.into_iter().filter(|pod| !after.contains(pod)));
         scale(fleet, PODS);
@@ -77,7 +79,7 @@ pub fn scale_down_repeatedly(
             "--timeout=300s",
         ]);
         // One drain at a time: two would leave the others less than the capacity that they need.
-        until(HANG, "one pod deleted", || {
+        until(TIMEOUT, "one pod deleted", || {
             let all = ["get", "pods", "-l=app=torchserve", "-o=name"];
             fleet.kubectl(&all).lines().count() == PODS as usize
         });

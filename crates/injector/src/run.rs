@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     /// Only a hang takes longer.
-    const HANG: Duration = Duration::from_secs(120);
+    const TIMEOUT: Duration = Duration::from_secs(120);
 
     const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u",
 "namespace":"models","operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","metadata":{},
@@ -205,7 +205,7 @@ mod tests {
             if let Some(value) = attempt().await {
                 return value;
             }
-            assert!(began.elapsed() < HANG, "{what}");
+            assert!(began.elapsed() < TIMEOUT, "{what}");
             yield_now().await;
         }
     }

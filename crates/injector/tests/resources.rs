@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Only a hang takes longer.
-const HANG: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The largest body that the injector accepts.
 const MAX_BODY: usize = 3 << 20;
@@ -122,7 +122,7 @@ impl Injector {
 
     /// Reviews a pod like the API server, which must succeed.
     async fn review(&self) {
-        let status = timeout(HANG, self.post(API_SERVER, REVIEW.as_bytes()));
+        let status = timeout(TIMEOUT, self.post(API_SERVER, REVIEW.as_bytes()));
         assert_eq!(status.await.unwrap(), Some(200));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_testkit::open_files;
-use support::{Client, SOON, eventually, get, post, sum};
+use support::{Client, TIMEOUT, eventually, get, post, sum};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ async fn started(service_ms: u64) -> EmulatedServer {
         ..ServerOptions::default()
     };
     let server = EmulatedServer::start(options).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     server
 }
 
@@ -139,7 +139,7 @@ async fn a_model_without_workers_rejects_all_requests() {
     let mut options = ServerOptions::default();
     options.models[0].workers = 0;
     let server = EmulatedServer::start(options).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let at = server.addresses();
     eventually("the port is open", || async {
         TcpStream::connect(at.metrics).await.is_ok()
@@ -164,7 +164,7 @@ async fn stopping_closes_the_ports_and_resets_connections() {
         requests(&server).await == Some(1.0)
     })
     .await;
-    timeout(SOON, server.stop()).await.unwrap();
+    timeout(TIMEOUT, server.stop()).await.unwrap();
     assert_eq!(client.end().await, Some(ErrorKind::ConnectionReset));
     let refused = TcpStream::connect(at.inference).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pushscale_testkit::Addresses;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_testkit::load::{LoadOptions, Outcome, RunningLoad, Step};
-use support::{Client, SOON, describe, eventually, get, post, sum};
+use support::{Client, TIMEOUT, describe, eventually, get, post, sum};
 use tokio::time::timeout;
 
 const MODEL: &str = "/predictions/sleepy";
@@ -31,7 +31,7 @@ fn serving(service_ms: u64, change: impl FnOnce(&mut ModelOptions)) -> ServerOpt
 
 async fn started(options: ServerOptions) -> (EmulatedServer, Addresses) {
     let server = EmulatedServer::start(options).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let addresses = server.addresses();
     (server, addresses)
 }
@@ -299,7 +299,7 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
     // Three more requests fill the batch, and eight at once are two full batches.
     for (seconds, count) in [(0.0015, 3), (0.004, 8)] {
         let load = load(at, 2000.0, seconds);
-        let report = timeout(SOON, load.finish()).await.unwrap();
+        let report = timeout(TIMEOUT, load.finish()).await.unwrap();
         assert_eq!(report.summary().by_outcome["200"].n, count);
     }
     assert!(client.response().await.body.contains("\"batch\": 4"));

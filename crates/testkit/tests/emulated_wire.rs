@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pushscale_testkit::MetricsMode;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use support::{Client, SOON, eventually, get, header, post};
+use support::{Client, TIMEOUT, eventually, get, header, post};
 
 fn quick() -> ServerOptions {
     let model = ModelOptions {
@@ -24,7 +24,7 @@ fn quick() -> ServerOptions {
 
 async fn started(options: ServerOptions) -> EmulatedServer {
     let server = EmulatedServer::start(options).unwrap();
-    tokio::time::timeout(SOON, server.ready()).await.unwrap();
+    tokio::time::timeout(TIMEOUT, server.ready()).await.unwrap();
     server
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use pushscale_testkit::load::{
     Arrivals, Connections, LoadError, LoadOptions, Outcome, RunningLoad, Step, Targets,
 };
-use support::{SOON, eventually, get};
+use support::{TIMEOUT, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ fn to(server: &Server, list: &[(f64, f64)]) -> LoadOptions {
 
 async fn outcomes(options: LoadOptions) -> Vec<Outcome> {
     let load = RunningLoad::start(options).unwrap();
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     report.samples.iter().map(|s| s.outcome).collect()
 }
 
@@ -100,7 +100,7 @@ async fn requests_are_sent_on_time_without_any_response() {
     // The first outcome comes four seconds later.
     assert_eq!(load.counts().in_flight, 50);
     assert!(load.samples_since(0).is_empty());
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     assert!(report.samples.iter().all(|s| s.outcome == Outcome::Timeout));
     for (n, sample) in report.samples.iter().enumerate() {
         assert!(sample.start_s >= n as f64 / 50.0, "{n}: {}", sample.start_s);
@@ -161,7 +161,7 @@ async fn each_request_has_its_own_connection_unless_connections_are_reused() {
     })
     .await;
     load.stopper().stop();
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     let mut samples = report.samples.iter();
     assert!(samples.all(|s| s.outcome == Outcome::Status(200)));
 
@@ -184,7 +184,7 @@ async fn requests_beyond_the_limit_are_recorded_and_not_sent() {
     // No request times out before all are due.
     options.timeout = Duration::from_secs(5);
     let load = RunningLoad::start(options).unwrap();
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     let summary = report.summary();
     assert_eq!((summary.sent, summary.not_sent), (4, 6));
     assert_eq!(server.connections(), 4);
@@ -229,7 +229,7 @@ async fn targets_can_change_during_a_load() {
     five_more().await;
     assert_eq!(count_connections(&first).await, before + 1);
     load.stopper().stop();
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     assert!(report.summary().by_outcome["200"].n >= 11);
 }
 
@@ -238,7 +238,7 @@ async fn steps_report_their_start_on_both_clocks() {
     let server = Server::responding(OK).await;
     let before = (std::time::Instant::now(), SystemTime::now());
     let load = RunningLoad::start(to(&server, &[(10.0, 0.5), (0.0, 0.2), (40.0, 0.5)])).unwrap();
-    let second = timeout(SOON, load.step_start(2)).await.unwrap().unwrap();
+    let second = timeout(TIMEOUT, load.step_start(2)).await.unwrap().unwrap();
     assert!(second.start_s >= 0.7);
     assert!(second.monotonic - before.0 >= Duration::from_millis(700));
     // The system clock could be set at this moment, which is unlikely.
@@ -258,7 +258,7 @@ async fn poisson_arrivals_are_sent_at_random_times() {
     let mut options = to(&server, &[(100.0, 0.5)]);
     options.arrivals = Arrivals::Poisson { seed: 11 };
     let load = RunningLoad::start(options).unwrap();
-    let report = timeout(SOON, load.finish()).await.unwrap();
+    let report = timeout(TIMEOUT, load.finish()).await.unwrap();
     let count = report.samples.len();
     assert!((25..80).contains(&count), "{count}");
     assert!(report.samples.is_sorted_by(|a, b| a.start_s <= b.start_s));

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pushscale_testkit::emulated::{EmulatedServer, ServerOptions};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{SOON, eventually, get, sum};
+use support::{TIMEOUT, eventually, get, sum};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ fn program() -> Command {
 }
 
 async fn run(command: &mut Command) -> Output {
-    timeout(SOON, command.output()).await.unwrap().unwrap()
+    timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
 }
 
 fn file(name: &str) -> PathBuf {
@@ -36,7 +36,7 @@ fn file(name: &str) -> PathBuf {
 #[tokio::test]
 async fn the_program_writes_the_summary_and_one_line_per_request_and_step() {
     let server = EmulatedServer::start(ServerOptions::default()).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let at = server.addresses();
     let (csv, json, mark) = (file("load.csv"), file("load.json"), file("load.mark"));
     let output = run(program()
@@ -87,7 +87,7 @@ async fn the_program_writes_the_summary_and_one_line_per_request_and_step() {
 #[tokio::test]
 async fn a_signal_ends_the_schedule_and_the_summary_is_written() {
     let server = EmulatedServer::start(ServerOptions::default()).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let at = server.addresses();
     let child = program()
         .arg(format!("--url=http://{}/predictions/sleepy", at.inference))
@@ -101,7 +101,7 @@ async fn a_signal_ends_the_schedule_and_the_summary_is_written() {
     .await;
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-    let output = timeout(SOON, child.wait_with_output())
+    let output = timeout(TIMEOUT, child.wait_with_output())
         .await
         .unwrap()
         .unwrap();

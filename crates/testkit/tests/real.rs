@@ -11,7 +11,7 @@ use pushscale_testkit::load::{LoadOptions, LoadReport, RunningLoad, Step};
 use pushscale_testkit::local_torchserve::{LocalTorchServe, LocalTorchServeError, ServerOptions};
 use pushscale_testkit::{Addresses, MetricsMode, cache};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{SOON, describe, get, sum, waiting};
+use support::{TIMEOUT, describe, get, sum, waiting};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -144,7 +144,7 @@ async fn neither_java_nor_its_parent_outlives_the_other() {
     let began = Instant::now();
     while !server.has_ended() {
         assert!(
-            began.elapsed() < SOON,
+            began.elapsed() < TIMEOUT,
             "start.py did not notice the end of java"
         );
         sleep(Duration::from_millis(20)).await;
@@ -342,7 +342,7 @@ async fn the_emulated_server_queues_and_counts_like_the_real_one() {
     real.check("real");
 
     let server = EmulatedServer::start(emulated::ServerOptions::default()).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let emulated = observe(server.addresses()).await;
     println!("emulated {emulated:?}");
     emulated.check("emulated");

@@ -19,7 +19,7 @@ use super::report::Outcome;
 use crate::clock;
 use crate::http;
 use crate::injector::certify;
-use crate::namespace::{Aggregator, Namespace, SOON};
+use crate::namespace::{Aggregator, Namespace, TIMEOUT};
 use crate::process::kubeconfig_of;
 use crate::programs;
 use crate::test_cluster::TestCluster;
@@ -184,7 +184,7 @@ impl<'a> Harness<'a> {
         let began = Instant::now();
         while self.replicas.last() != Some(AFTER) {
             assert!(
-                began.elapsed() < SOON,
+                began.elapsed() < TIMEOUT,
                 "{}: the replicas do not follow the load:\n{}\n{}",
                 fault.name(),
                 self.objects.namespace.describe(),
@@ -200,7 +200,12 @@ impl<'a> Harness<'a> {
         self.pushes.set_latency(2.0 / 3.0).await;
         while self.replicas.last() != Some(BEFORE) {
             let (elapsed, namespace) = (began.elapsed(), &self.objects.namespace);
-            assert!(elapsed < SOON, "{}\n{}", namespace.describe(), self.logs());
+            assert!(
+                elapsed < TIMEOUT,
+                "{}\n{}",
+                namespace.describe(),
+                self.logs()
+            );
             self.record_leaders().await;
         }
         self.pushes.set_latency(1.0).await;
@@ -230,7 +235,7 @@ impl<'a> Harness<'a> {
             if fresh == expected {
                 return 0;
             }
-            if began.elapsed() > SOON {
+            if began.elapsed() > TIMEOUT {
                 return usize::try_from(expected - fresh).unwrap_or_default();
             }
             self.record_leaders().await;
@@ -282,7 +287,7 @@ impl<'a> Harness<'a> {
                     return index;
                 }
             }
-            assert!(began.elapsed() < SOON, "no leader:\n{}", self.logs());
+            assert!(began.elapsed() < TIMEOUT, "no leader:\n{}", self.logs());
             self.record_leaders().await;
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::namespace::{Namespace, SOON};
+use crate::namespace::{Namespace, TIMEOUT};
 
 /// The spec of the PushScaler, without its target.
 const SPEC: &str = "  algorithm: Ratio\n  maxReplicas: 6\n  \
@@ -135,7 +135,7 @@ impl<'a> Objects<'a> {
         cluster.restart("kube-apiserver").unwrap();
         let began = Instant::now();
         while cluster.kubectl(&["get", "--raw", "/readyz"]).is_err() {
-            assert!(began.elapsed() < SOON, "the API server does not return");
+            assert!(began.elapsed() < TIMEOUT, "the API server does not return");
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -162,7 +162,7 @@ impl<'a> Objects<'a> {
         let (delete, all) = (DeleteParams::default(), ListParams::default());
         let hpas = self.hpas();
         let deleted = hpas.delete_collection(&delete, &all);
-        timeout(SOON, deleted).await.unwrap().unwrap();
+        timeout(TIMEOUT, deleted).await.unwrap().unwrap();
     }
 
     fn hpas(&self) -> Api<HorizontalPodAutoscaler> {

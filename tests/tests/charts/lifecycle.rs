@@ -194,7 +194,7 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
     values["terminationGracePeriodSeconds"] = json!(600);
     let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);
-    fleet::until(fleet::HANG, "fresh", || {
+    fleet::until(fleet::TIMEOUT, "fresh", || {
         let fresh = "-o=jsonpath={.status.pods.fresh}";
         let pods = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
         pods.unwrap() == "1"

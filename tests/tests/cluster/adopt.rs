@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use pushscale_tests::programs::{self, repository};
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ spec:
         let probe = [&[namespace.as_str()], self.probe, &["--dry-run=server"]].concat();
         while self.namespace.cluster.kubectl(&probe).is_err() != rejects {
             assert!(
-                began.elapsed() < SOON,
+                began.elapsed() < TIMEOUT,
                 "{}: rejects is not {rejects}",
                 self.name
             );
@@ -381,7 +381,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
             undoing.try_wait().unwrap().is_none(),
             "a failed read ends it"
         );
-        assert!(began.elapsed() < SOON, "no read is refused");
+        assert!(began.elapsed() < TIMEOUT, "no read is refused");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     user.permit();

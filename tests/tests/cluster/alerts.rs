@@ -7,7 +7,9 @@ use std::time::Instant;
 use pushscale_tests::charts::alerts;
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::{sum, until};
-use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, permit_token_reviews};
+use pushscale_tests::namespace::{
+    Aggregator, Certificates, Namespace, TIMEOUT, permit_token_reviews,
+};
 use pushscale_tests::prometheus::check_rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -117,7 +119,7 @@ async fn a_failure_is_counted_as_long_as_it_lasts() {
     };
     let before = counts().await;
     // One every 15 s, after two or more at the start.
-    until(SOON, || async {
+    until(TIMEOUT, || async {
         let mut all = counts().await.into_iter().zip(before);
         all.all(|(count, before)| count >= before + 4)
     })

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushscale_tests::fake_pod::Load;
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON, install};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT, install};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// In its own cluster, since other tests need their API server.
@@ -29,7 +29,7 @@ async fn an_api_server_outage_only_delays_the_write() {
     // Until the outage has a write to delay.
     let began = Instant::now();
     while !aggregator.log().contains(r#""outcome":"scale""#) {
-        assert!(began.elapsed() < SOON, "{}", aggregator.log());
+        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
         let answer = pods[0].push(aggregator.push, Load::Rate(25.0)).await;
         assert_eq!(
             answer.status, 200,

@@ -11,7 +11,7 @@ use pushscale_daemon::tls::CaBundle;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{
-    Aggregator, Certificates, Namespace, SOON, install, permit_certificates,
+    Aggregator, Certificates, Namespace, TIMEOUT, install, permit_certificates,
 };
 use pushscale_tests::objects::{mount, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
@@ -178,7 +178,7 @@ async fn connect(
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !so() {
-        assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}");
+        assert!(began.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -380,7 +380,11 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let mut webhooks = BTreeSet::new();
     // The bundle that a sidecar read a moment ago must be enough for the current certificate.
     while seen != [1, 2, 1] {
-        assert!(began.elapsed() < SOON, "{seen:?}: {}", certificates.log());
+        assert!(
+            began.elapsed() < TIMEOUT,
+            "{seen:?}: {}",
+            certificates.log()
+        );
         let known = view.published("models");
         let shown = view.secret("pushscale-aggregator-tls", "tls.crt");
         let key = view.secret("pushscale-aggregator-tls", "tls.key");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pushscale_api::{PushScalerCheckpointSpec, ScaleTargetRef};
 use pushscale_decision::{Checkpoint, ModelCheckpoint, ObservedStarts, PeriodSaving, RateSeries};
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use serde_json::{Value, json};
 
 use crate::cluster;
@@ -137,7 +137,7 @@ impl Pair {
             {
                 return (leader, steps);
             }
-            assert!(began.elapsed() < SOON, "{steps:?}\n{}", self.logs());
+            assert!(began.elapsed() < TIMEOUT, "{steps:?}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -215,7 +215,7 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
     let began = Instant::now();
     let get = ["get", "pushscalercheckpoints", "-o=name"];
     while !namespace.kubectl(&get).is_empty() {
-        assert!(began.elapsed() < SOON, "the checkpoint stays");
+        assert!(began.elapsed() < TIMEOUT, "the checkpoint stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

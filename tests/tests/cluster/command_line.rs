@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::{fs, thread};
 
 use pushscale_tests::fake_pod::Load;
-use pushscale_tests::fleet::HANG;
+use pushscale_tests::fleet::TIMEOUT;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 use pushscale_tests::{http, programs};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Following {
     fn until(&self, expected: &str) {
         let mut printed = Vec::new();
         loop {
-            match self.lines.recv_timeout(HANG) {
+            match self.lines.recv_timeout(TIMEOUT) {
                 Ok(line) if line.contains(expected) => return,
                 Ok(line) => printed.push(line),
                 Err(error) => panic!("{expected}: {error}: {printed:#?}"),

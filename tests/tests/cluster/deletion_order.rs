@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use serde_json::Value;
 
 use crate::cluster;
@@ -52,7 +52,7 @@ async fn report_all(aggregator: &Aggregator, busy: &mut [FakePod], idle: &mut [F
     let began = Instant::now();
     let mut rounds = 0;
     while rounds < 10 {
-        assert!(began.elapsed() < SOON, "{}", aggregator.log());
+        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
         let accepted = push_all(aggregator, busy, BUSY).await;
         rounds += u32::from(push_all(aggregator, idle, IDLE).await && accepted);
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -73,7 +73,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 5 {
-        assert!(began.elapsed() < SOON, "{}", namespace.describe());
+        assert!(began.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;
         push_all(&aggregator, &mut idle, IDLE).await;
@@ -129,7 +129,7 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 3 {
-        assert!(began.elapsed() < SOON, "{}", namespace.describe());
+        assert!(began.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;
         push_all(&aggregator, &mut idle, IDLE).await;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use pushscale_tests::authority::Authority;
 use pushscale_tests::charts::{Helm, objects};
 use pushscale_tests::fake_pod::Load;
-use pushscale_tests::fleet::{HANG, until};
-use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
+use pushscale_tests::fleet::until;
+use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, TIMEOUT, until_established};
 use pushscale_tests::objects::{mount, route, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster, skip_unless_ci};
 use rustls::pki_types::pem::PemObject as _;
@@ -129,10 +129,10 @@ impl Setup {
             found.is_ok_and(|found| found.contains(expected))
         };
         let resources = ["api-resources", "--api-group=external.metrics.k8s.io"];
-        until(HANG, "in kubectl api-resources", || {
+        until(TIMEOUT, "in kubectl api-resources", || {
             kubectl(&resources, "ts_queue_latency_microseconds")
         });
-        until(HANG, "in the OpenAPI", || {
+        until(TIMEOUT, "in the OpenAPI", || {
             kubectl(
                 &["get", "--raw", "/openapi/v3"],
                 "apis/external.metrics.k8s.io/v1beta1",
@@ -173,7 +173,7 @@ impl Setup {
                 return;
             }
             assert!(
-                began.elapsed() < SOON,
+                began.elapsed() < TIMEOUT,
                 "the API is not {expected}: {condition}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -249,7 +249,7 @@ fn talk(
     let name = ServerName::try_from(format!("{SERVICE}.pushscale.svc")).unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
     stream.write_all(request.as_bytes()).unwrap();
     let mut response = Vec::new();
@@ -427,7 +427,7 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     setup.cluster.kubectl(&arguments).unwrap();
     let began = Instant::now();
     while setup.call(server, identity(), "reader", API).await.0 != 200 {
-        assert!(began.elapsed() < SOON, "{}", aggregator.log());
+        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
@@ -442,7 +442,7 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
         if found.matches("BEGIN CERTIFICATE").count() == 2 {
             break;
         }
-        assert!(began.elapsed() < SOON, "{found}");
+        assert!(began.elapsed() < TIMEOUT, "{found}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     setup.get(path).unwrap();

@@ -11,7 +11,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_injector::{PROGRAM, bind};
 use pushscale_tests::http;
 use pushscale_tests::injector::certify;
-use pushscale_tests::namespace::{Namespace, SOON};
+use pushscale_tests::namespace::{Namespace, TIMEOUT};
 use pushscale_tests::programs::repository;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -27,7 +27,7 @@ async fn every_injected_pod_is_accepted_by_the_api_server() {
     let account = "serviceaccount";
     let began = std::time::Instant::now();
     while !namespace.kubectl(&["get", account]).contains("default") {
-        assert!(began.elapsed() < SOON, "no service account");
+        assert!(began.elapsed() < TIMEOUT, "no service account");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut files = 0;
@@ -94,7 +94,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     let skipped = pod["metadata"]["annotations"]["pushscale.dev/skipped"].as_str();
     assert!(skipped.unwrap().starts_with(expected), "{pod:#}");
     let events = ["get", "events.events.k8s.io", "-o", "json"];
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let events: Value = serde_json::from_str(&namespace.kubectl(&events)).unwrap();
         events["items"].as_array().unwrap().iter().any(|event| {
             event["reason"] == "InvalidAnnotation" && event["regarding"]["kind"] == "ReplicaSet"
@@ -118,7 +118,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     injector.certify();
     injector.configure(&namespace);
     deploy(&namespace, "renewed", "");
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         // The API server may get the new CA before or after the injector gets the certificate.
         let pod = pod_of(&namespace, "renewed", 1).await;
         let injected = sidecars(&pod) == 1;
@@ -179,7 +179,7 @@ impl Injector {
                 .unwrap();
         });
         let (address, admin) = bound_at.await.unwrap();
-        http::until(SOON, || async {
+        http::until(TIMEOUT, || async {
             http::get(admin, "/ready").await.status == 200
         })
         .await;
@@ -289,7 +289,11 @@ async fn pods_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Vec<Valu
         if pods.len() == count {
             return pods;
         }
-        assert!(began.elapsed() < SOON, "{} pods, not {count}", pods.len());
+        assert!(
+            began.elapsed() < TIMEOUT,
+            "{} pods, not {count}",
+            pods.len()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::sum;
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ impl<'a> Pair<'a> {
     async fn until_leads(&mut self, leader: &Aggregator, aggregators: &[&Aggregator]) -> Duration {
         let began = Instant::now();
         while !leader.leads().await {
-            assert!(began.elapsed() < SOON, "{}", leader.log());
+            assert!(began.elapsed() < TIMEOUT, "{}", leader.log());
             self.push(aggregators).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -80,7 +80,7 @@ impl<'a> Pair<'a> {
             .patch("torchserve", &format!("{{\"maxReplicas\":{max}}}"));
         let began = Instant::now();
         while self.replicas < max {
-            assert!(began.elapsed() < SOON, "{}", self.namespace.describe());
+            assert!(began.elapsed() < TIMEOUT, "{}", self.namespace.describe());
             self.push(aggregators).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -181,7 +181,7 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     third.signal("CONT");
     let begun = Instant::now();
     while third.leads().await || !third.log().contains("leader=\"fourth_") {
-        assert!(begun.elapsed() < SOON, "{}", third.log());
+        assert!(begun.elapsed() < TIMEOUT, "{}", third.log());
         pair.push(&[&third, &fourth]).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use hyper::Request;
 use kube::Client;
 use pushscale_cli::manifest::{self, Definition, ManifestError};
-use pushscale_tests::namespace::{Namespace, SOON};
+use pushscale_tests::namespace::{Namespace, TIMEOUT};
 use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ impl Server {
     async fn until_served(&self) {
         let began = std::time::Instant::now();
         while self.ask(&self.object(0, json!({}))).await == Answer::Rejected("404".to_owned()) {
-            assert!(began.elapsed() < SOON, "{} is not served", self.path);
+            assert!(began.elapsed() < TIMEOUT, "{} is not served", self.path);
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use serde_json::Value;
 
 use crate::cluster;
@@ -72,7 +72,7 @@ async fn until_deleted(namespace: &Namespace<'_>) {
         if found.is_empty() {
             return;
         }
-        assert!(began.elapsed() < SOON, "it is not deleted: {found}");
+        assert!(began.elapsed() < TIMEOUT, "it is not deleted: {found}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -84,7 +84,7 @@ async fn keep_leaves_the_replicas_and_needs_no_finalizer() {
     assert!(finalizers(&namespace.get("pushscaler", "torchserve")).is_empty());
     delete(&namespace);
     until_deleted(&namespace).await;
-    pushscale_tests::http::until(SOON, || async {
+    pushscale_tests::http::until(TIMEOUT, || async {
         aggregator.log().contains("scaler removed")
     })
     .await;
@@ -104,7 +104,7 @@ async fn restore_writes_the_first_replica_count_back() {
     delete(&namespace);
     until_deleted(&namespace).await;
     assert_eq!(namespace.replicas(), 2);
-    pushscale_tests::http::until(SOON, || async {
+    pushscale_tests::http::until(TIMEOUT, || async {
         aggregator.log().contains("replicas restored")
     })
     .await;
@@ -201,7 +201,7 @@ async fn the_deletion_of_a_namespace_is_not_blocked() {
     let namespace = Namespace::create(cluster(), "restore-namespace");
     let (_aggregator, _) = scale_up(&namespace, "  onDelete: Restore\n").await;
     until_finalizers(&namespace, &[FINALIZER]).await;
-    let timeout = format!("--timeout={}s", SOON.as_secs());
+    let timeout = format!("--timeout={}s", TIMEOUT.as_secs());
     let delete = ["delete", "namespace", &namespace.name, &timeout];
     namespace.cluster.kubectl(&delete).unwrap();
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use pushscale_tests::namespace::{Namespace, SOON};
+use pushscale_tests::namespace::{Namespace, TIMEOUT};
 use pushscale_tests::test_cluster::ClusterError;
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     let dry = "--dry-run=server";
     let began = Instant::now();
     while patch(&namespace, &[ACCOUNT, dry], &pod, &others[0].1).is_ok() {
-        assert!(began.elapsed() < SOON, "the policy is not in force");
+        assert!(began.elapsed() < TIMEOUT, "the policy is not in force");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (what, change) in &others {
@@ -155,7 +155,7 @@ async fn the_aggregator_may_set_the_finalizer_of_a_pushscaler_and_nothing_else()
     let dry = "--dry-run=server";
     let began = Instant::now();
     while patch_object(&namespace, &[ACCOUNT, dry], object, &others[0].1).is_ok() {
-        assert!(began.elapsed() < SOON, "the policy is not in force");
+        assert!(began.elapsed() < TIMEOUT, "the policy is not in force");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (what, change) in &others {

@@ -12,7 +12,7 @@ use pushscale_tests::namespace::{Aggregator, Namespace};
 use serde_json::Value;
 
 /// The HPA's loop takes 15 s, and a fleet grows in three of them.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The pods of the Deployment. A thread pushes for them, like sidecars do but more often, since a reading is fresh for
 /// three seconds only and kubectl can take longer.
@@ -80,7 +80,7 @@ impl<'a> ReportingFleet<'a> {
         let began = Instant::now();
         while !so() {
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < TIMEOUT,
                 "not {what}: {}",
                 self.namespace.kubectl(&["describe", "hpa"])
             );

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 
 use crate::cluster;
 use servers::{BROKEN, Pod, Servers};
@@ -100,7 +100,7 @@ impl Rollout<'_> {
                 return;
             }
             assert!(
-                began.elapsed() < 2 * SOON,
+                began.elapsed() < 2 * TIMEOUT,
                 "not {what}:\n{}",
                 self.namespace.describe()
             );

@@ -3,7 +3,7 @@
 use pushscale_api::Algorithm;
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::http;
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 
 use crate::{RATIO, cluster};
 
@@ -291,7 +291,7 @@ async fn a_manual_scale_starts_a_new_decision() {
             namespace.replicas() == 4
         })
         .await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         aggregator
             .metrics()
             .await

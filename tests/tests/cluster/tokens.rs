@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::{sum, until};
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use serde_json::Value;
 
 use crate::cluster;
@@ -36,7 +36,7 @@ pub(crate) async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, s
         if statuses.contains(&answer.status) {
             return;
         }
-        assert!(began.elapsed() < SOON, "not {statuses:?}: {answer:?}");
+        assert!(began.elapsed() < TIMEOUT, "not {statuses:?}: {answer:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -100,7 +100,7 @@ async fn a_pod_authenticates_only_with_its_own_token() {
             .status,
         200
     );
-    until(SOON, || async {
+    until(TIMEOUT, || async {
         replayer.push_body(aggregator.push, &old).await.status == 409
     })
     .await;
@@ -157,7 +157,7 @@ async fn a_flood_from_one_pod_does_not_affect_other_pods() {
     let mut accepted = 0;
     while accepted < 20 || rejected.load(Ordering::Relaxed) < 20 {
         assert!(
-            began.elapsed() < SOON,
+            began.elapsed() < TIMEOUT,
             "{accepted} accepted, {rejected:?} rejected"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, until};
 use pushscale_tests::programs;
 
 use crate::shared_node;
@@ -20,7 +20,7 @@ fn explain_simulate_and_doctor_reach_the_leader_without_flags() {
         command.output().unwrap()
     };
     let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
-    until(HANG, "decided", || {
+    until(TIMEOUT, "decided", || {
         fleet.describe().contains("AllPodsReporting")
     });
 
@@ -40,7 +40,7 @@ fn explain_simulate_and_doctor_reach_the_leader_without_flags() {
 
     // Two times ten seconds of the load.
     let simulate = || run(&["simulate", "--from", "torchserve"]);
-    until(HANG, "recorded", || simulate().status.success());
+    until(TIMEOUT, "recorded", || simulate().status.success());
     let simulated = text(&simulate());
     assert!(simulated.contains("\nrecord: "), "{simulated}");
 

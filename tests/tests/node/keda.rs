@@ -3,7 +3,7 @@
 
 use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, until};
 use pushscale_tests::keda::Release;
 use pushscale_tests::programs;
 use serde_json::json;
@@ -31,27 +31,29 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
         Document::read("EXTERNAL_METRICS.md").section("KEDA"),
         |_| {},
     );
-    until(HANG, "started", || fleet.replicas() == 1);
-    until(HANG, "reported", || {
+    until(TIMEOUT, "started", || fleet.replicas() == 1);
+    until(TIMEOUT, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
     // The desired replicas are unknown until a request was timed.
     let load = fleet.load(&["2:3600"]);
     let hpa = || fleet.kubectl(&["get", "hpa", "keda-hpa-torchserve"]);
-    until(HANG, "followed", || hpa().contains("1/1 (avg)"));
+    until(TIMEOUT, "followed", || hpa().contains("1/1 (avg)"));
     load.stop();
 
     // 25 requests/s keep 2.6 workers busy, and with three of them requests wait longer than the target.
     let load = fleet.load(&["25:3600"]);
-    until(HANG, "scaled up", || fleet.replicas() >= 4);
+    until(TIMEOUT, "scaled up", || fleet.replicas() >= 4);
     load.stop();
     // The documented PushScaler holds the replicas longer than a test should last.
     fleet.patch(r#"{"behavior":{"scaleDown":{"stabilizationWindowSeconds":0}}}"#);
-    until(HANG, "scaled down", || fleet.replicas() < 4);
+    until(TIMEOUT, "scaled down", || fleet.replicas() < 4);
 
     fleet.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
-    until(HANG, "started again", || fleet.replicas() == 1);
-    until(HANG, "no pod but the new one", || fleet.pods().len() == 1);
+    until(TIMEOUT, "started again", || fleet.replicas() == 1);
+    until(TIMEOUT, "no pod but the new one", || {
+        fleet.pods().len() == 1
+    });
 
     fleet.patch(r#"{"mode":"Apply"}"#);
     let mut doctor = node

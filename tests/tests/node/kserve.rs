@@ -2,7 +2,7 @@
 //! is scaled. Its real TorchServe has the management port of KServe's runtime.
 
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{HANG, torchserve_pod, until};
+use pushscale_tests::fleet::{TIMEOUT, torchserve_pod, until};
 use pushscale_tests::load::LoadGenerator;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn a_deployment_of_kserve_is_injected_and_scaled() {
         node.cluster.kubectl(&all).unwrap()
     };
     let describe = || kubectl(&["describe", "pushscaler", "mnist"]);
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         describe().contains("1 of 1 running pods report")
     });
     let pod = kubectl(&["get", "pods", "-o=jsonpath={.items[0]}"]);
@@ -57,11 +57,11 @@ fn a_deployment_of_kserve_is_injected_and_scaled() {
         "mnist-predictor",
         "-o=jsonpath={.spec.replicas}",
     ];
-    until(HANG, "scaled up", || {
+    until(TIMEOUT, "scaled up", || {
         kubectl(&replicas).parse::<u32>().unwrap() >= 4
     });
     // Also those of the management API.
-    until(HANG, "all metrics", || {
+    until(TIMEOUT, "all metrics", || {
         describe().contains("AllMetricsAvailable")
     });
     load.stop();

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, until};
 use serde_json::json;
 
 use crate::shared_node;
@@ -70,7 +70,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
         ]);
     };
     signal("-STOP");
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         let text = fleet.describe();
         text.contains("SomePodsNotReporting") && text.contains("does not respond")
     });
@@ -78,7 +78,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     assert_replicas_stay(&fleet, 2, 10);
     signal("-CONT");
     // Check that only the missing reports held the replicas:
-    until(HANG, "scaled down to 1", || fleet.replicas() == 1);
+    until(TIMEOUT, "scaled down to 1", || fleet.replicas() == 1);
     fleet.delete();
 }
 
@@ -99,7 +99,7 @@ fn log_mode_holds(algorithm: Algorithm) {
         &namespace_name("logmode", algorithm),
         &options,
     );
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         fleet
             .describe()
             .contains("set metrics_mode=prometheus in config.properties")

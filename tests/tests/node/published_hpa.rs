@@ -3,7 +3,7 @@
 
 use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, aggregator, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, aggregator, until};
 
 use serde_json::json;
 
@@ -28,15 +28,15 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
         "{listed}"
     );
     reader.follow(page.section("Selecting the pods"), |_| {});
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
     let load = fleet.load(&["2:5", "25:3600"]);
     reader.follow(page.section("The published HPA"), |_| {});
     // 25 requests/s keep 2.6 workers busy, and wait longer than 7 ms at every size.
-    until(HANG, "scaled up", || fleet.replicas() == 5);
+    until(TIMEOUT, "scaled up", || fleet.replicas() == 5);
     let describe = || fleet.kubectl(&["describe", "hpa", "torchserve"]);
-    until(HANG, "described", || {
+    until(TIMEOUT, "described", || {
         let described = describe();
         let mut lines = described.lines();
         let is_measured = lines.any(|line| {
@@ -58,7 +58,7 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
     // As published, the HPA waits for five minutes.
     let behavior = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":0}}}}"#;
     fleet.kubectl(&["patch", "hpa", "torchserve", "--type=merge", "-p", behavior]);
-    until(HANG, "scaled down", || fleet.replicas() == 1);
+    until(TIMEOUT, "scaled down", || fleet.replicas() == 1);
     let described = describe();
     assert!(
         described.contains("reason: All metrics below target"),
@@ -83,7 +83,7 @@ fn keeps_the_record_of_the_load(node: &ChartNode) {
         let arguments = [&rollout[..], arguments, &deployment].concat();
         node.cluster.kubectl(&arguments).unwrap();
     }
-    until(HANG, "took over", || {
+    until(TIMEOUT, "took over", || {
         pod() != former && first_time().is_some_and(|time| time <= began)
     });
 }

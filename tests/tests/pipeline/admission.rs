@@ -9,7 +9,7 @@ use pushscale_tests::injector::{Connection, Injector, certify, review};
 use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -106,7 +106,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_open_ones_continue()
         .unwrap();
 
     certify(&directory);
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         Connection::open(injector.address, &directory)
             .await
             .is_some()

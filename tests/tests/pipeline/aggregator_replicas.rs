@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::support::{SOON, accepted, policy, scrapes, server};
+use crate::support::{TIMEOUT, accepted, policy, scrapes, server};
 
 #[tokio::test]
 async fn an_unresponsive_aggregator_does_not_delay_pushes_to_the_others() {
@@ -30,12 +30,12 @@ async fn an_unresponsive_aggregator_does_not_delay_pushes_to_the_others() {
     let ports = server.addresses();
     let sidecar =
         TestSidecar::start("torchserve-0", ports.metrics, ports.management, &addresses).await;
-    http::until(SOON, || async { accepted(&replica).await >= 1 }).await;
+    http::until(TIMEOUT, || async { accepted(&replica).await >= 1 }).await;
     // Each push to it takes its whole timeout and then a new connection. If pushes to the other aggregator waited for
     // it, that one would get one push per timeout. A scrape interval is a fifth of the timeout.
     let before = (*pushes.borrow(), accepted(&replica).await);
     let enough = pushes.wait_for(|count| *count >= before.0 + 3);
-    timeout(SOON, enough).await.unwrap().unwrap();
+    timeout(TIMEOUT, enough).await.unwrap().unwrap();
     let pushed = accepted(&replica).await - before.1;
     assert!(pushed >= 6, "{pushed} pushes while 3 timed out elsewhere");
     held.abort();
@@ -57,10 +57,10 @@ async fn a_restarted_aggregator_receives_only_the_newest_reading() {
         &address.to_string(),
     )
     .await;
-    http::until(SOON, || async { accepted(&first).await >= 3 }).await;
+    http::until(TIMEOUT, || async { accepted(&first).await >= 3 }).await;
     first.end().await;
     let gone = scrapes(sidecar.address).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         scrapes(sidecar.address).await >= gone + 20
     })
     .await;
@@ -68,7 +68,7 @@ async fn a_restarted_aggregator_receives_only_the_newest_reading() {
     let back = scrapes(sidecar.address).await;
     let second = FakeCluster::start_at(address, policy(), 1).await;
     second.add_pod("torchserve-0").await;
-    http::until(SOON, || async { accepted(&second).await >= 1 }).await;
+    http::until(TIMEOUT, || async { accepted(&second).await >= 1 }).await;
     // The sidecar keeps no queue: the twenty readings without an aggregator are not pushed afterwards.
     let metrics = http::get(second.admin, "/metrics").await.body;
     let received: u64 = http::sum(&metrics, "pushscale_aggregator_pushes_total");

@@ -8,7 +8,7 @@ use pushscale_protocol::Push;
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use pushscale_tests::http::{self, Response};
 
-use crate::support::{SOON, policy};
+use crate::support::{TIMEOUT, policy};
 
 pub(crate) const PATH: &str = "/v1/readings";
 
@@ -143,7 +143,7 @@ async fn a_pod_that_pushes_too_often_is_rate_limited_alone() {
     let began = Instant::now();
     // Several at once: one after the other, their distance would depend on the machine.
     while too_soon < 10 {
-        assert!(began.elapsed() < SOON, "{too_soon} of {sequence}");
+        assert!(began.elapsed() < TIMEOUT, "{too_soon} of {sequence}");
         let bodies = [(); 4].map(|()| {
             sequence += 1;
             push(|push| {
@@ -194,7 +194,7 @@ async fn an_oversized_body_is_rejected_by_content_length_and_while_reading() {
     let answer = http::raw(cluster.push, &chunked).await;
     // The rest of the body is not read, so the response may be lost to a reset. The push is counted anyway.
     assert!(matches!(answer.status, 413 | 0), "{answer:?}");
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let metrics = http::get(cluster.admin, "/metrics").await.body;
         metrics.contains("pushes_total{outcome=\"too_large\"} 2")
     })

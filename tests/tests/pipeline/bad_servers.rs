@@ -9,7 +9,7 @@ use pushscale_tests::sidecar::TestSidecar;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 /// A server that answers every request with these bytes and keeps the connection open.
 async fn answering(bytes: Vec<u8>) -> SocketAddr {
@@ -56,7 +56,7 @@ async fn until_reported(
         if server["state"] == state && port.is_none_or(|port| server["managementPort"] == port) {
             break;
         }
-        assert!(began.elapsed() < SOON, "not {state}, {port:?}: {body}");
+        assert!(began.elapsed() < TIMEOUT, "not {state}, {port:?}: {body}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     sidecar.end().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
-use crate::support::{SOON, load, scrapes, server};
+use crate::support::{TIMEOUT, load, scrapes, server};
 
 /// Nothing listens on port 1 of loopback.
 const UNREACHABLE: &str = "127.0.0.1:1";
@@ -20,7 +20,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
     // The worker keeps its request until both drains have been requested.
     server.block_workers(1);
     let load = load(&server, f64::from(REQUESTS) * 10.0, 0.1);
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         server.waiting("sleepy") == REQUESTS as usize - 1
     })
     .await;
@@ -84,9 +84,9 @@ async fn shutdown_ends_the_drain_of_a_frozen_server() {
     let addresses = server.addresses();
     let sidecar = TestSidecar::start_with("torchserve-0", &addresses, UNREACHABLE, &settings).await;
     let address = sidecar.address;
-    http::until(SOON, || async { scrapes(address).await == 1 }).await;
+    http::until(TIMEOUT, || async { scrapes(address).await == 1 }).await;
     let asked = tokio::spawn(async move { http::get(address, "/drain").await });
-    http::until(SOON, || async { scrapes(address).await > 1 }).await;
+    http::until(TIMEOUT, || async { scrapes(address).await > 1 }).await;
     assert!(!asked.is_finished());
     sidecar.end().await;
     let answer = asked.await.unwrap();

@@ -6,7 +6,7 @@ use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use tokio::time::timeout;
 
-use crate::support::SOON;
+use crate::support::TIMEOUT;
 
 /// Starts a server with these models, and its sidecar.
 async fn start(names: impl Iterator<Item = String>) -> (EmulatedServer, TestSidecar) {
@@ -19,14 +19,14 @@ async fn start(names: impl Iterator<Item = String>) -> (EmulatedServer, TestSide
         ..ServerOptions::default()
     };
     let server = EmulatedServer::start(options).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
     (server, sidecar)
 }
 
 /// Waits until the sidecar's newest reading of the model satisfies the condition.
 async fn until_reported(sidecar: &TestSidecar, name: &str, condition: impl Fn(&Model<'_>) -> bool) {
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let answer = http::get(sidecar.address, "/reading").await;
         let Ok(push) = Push::parse(answer.body.as_bytes()) else {
             return false;

@@ -8,7 +8,7 @@ use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
 use crate::bad_pushes::{PATH, push};
-use crate::support::{SOON, policy, server};
+use crate::support::{TIMEOUT, policy, server};
 
 #[tokio::test]
 async fn a_sidecar_uses_the_interval_that_the_aggregator_requests() {
@@ -30,11 +30,11 @@ async fn a_sidecar_uses_the_interval_that_the_aggregator_requests() {
         let reading = serde_json::from_str::<serde_json::Value>(&reading);
         reading.map_or(0.0, |it| it["intervalSeconds"].as_f64().unwrap())
     };
-    http::until(SOON, || async { interval().await > 0.0 }).await;
+    http::until(TIMEOUT, || async { interval().await > 0.0 }).await;
     assert!(interval().await < 1.0, "{} s", interval().await);
     // The other pods push without a pause, and more than one of them is too much.
     let mut sequence = 0;
-    http::until(SOON, || {
+    http::until(TIMEOUT, || {
         sequence += 1;
         let others = pods.iter().skip(1).map(|pod| {
             push(|push| {

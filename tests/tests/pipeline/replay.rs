@@ -6,7 +6,7 @@ use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
-use crate::support::{SOON, load, server, spec};
+use crate::support::{TIMEOUT, load, server, spec};
 
 #[tokio::test]
 async fn decisions_of_a_running_aggregator_replay_without_differences() {
@@ -19,7 +19,7 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
         let sidecar =
             TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
         let load = load(&server, 25.0, 10.0);
-        let (from, to) = cluster.next_write(SOON).await;
+        let (from, to) = cluster.next_write(TIMEOUT).await;
         assert!(from == 1 && to > 1, "{algorithm:?}: {from} → {to}");
         load.stopper().stop();
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{SOON, policy, server};
+use crate::support::{TIMEOUT, policy, server};
 
 #[tokio::test]
 async fn the_last_push_of_a_terminating_pod_removes_it_from_the_fleet() {
@@ -22,12 +22,12 @@ async fn the_last_push_of_a_terminating_pod_removes_it_from_the_fleet() {
         sidecars.push(TestSidecar::start(pod, ports.metrics, ports.management, &aggregator).await);
     }
     let explained = || async { http::get(cluster.admin, "/debug/scalers").await.body };
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         explained().await.contains("2 of 2 running pods report")
     })
     .await;
     sidecars.pop().unwrap().end().await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         explained().await.contains("1 of 1 running pods report")
     })
     .await;
@@ -54,20 +54,20 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
     let request = b"GET /nothing HTTP/1.1\r\nhost: test\r\n\r\n";
     idle.write_all(request).await.unwrap();
     let mut status = [0; 12];
-    timeout(SOON, idle.read_exact(&mut status))
+    timeout(TIMEOUT, idle.read_exact(&mut status))
         .await
         .unwrap()
         .unwrap();
     assert_eq!(&status, b"HTTP/1.1 404");
     cluster.stop();
     // The shutdown has begun once the server has closed an idle connection.
-    timeout(SOON, idle.read_to_end(&mut Vec::new()))
+    timeout(TIMEOUT, idle.read_to_end(&mut Vec::new()))
         .await
         .unwrap()
         .unwrap();
     stream.write_all(&body.as_bytes()[100..]).await.unwrap();
     let mut answer = String::new();
-    timeout(SOON, stream.read_to_string(&mut answer))
+    timeout(TIMEOUT, stream.read_to_string(&mut answer))
         .await
         .unwrap()
         .unwrap();
@@ -75,7 +75,7 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
         answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 404"),
         "{answer}"
     );
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         TcpStream::connect(cluster.push).await.is_err()
     })
     .await;

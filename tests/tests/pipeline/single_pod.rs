@@ -11,7 +11,7 @@ use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use tokio::time::timeout;
 
-use crate::support::{SOON, accepted, load, server, spec};
+use crate::support::{TIMEOUT, accepted, load, server, spec};
 
 /// Starts a PushScaler with this algorithm and a target of `replicas`, of which one pod exists.
 async fn cluster(algorithm: Algorithm, replicas: u32) -> FakeCluster {
@@ -35,7 +35,7 @@ async fn until_page_contains(cluster: &FakeCluster, what: &str) {
             page = http::get(cluster.admin, "/debug/scalers").await.body;
         }
     };
-    let found = timeout(SOON, found).await;
+    let found = timeout(TIMEOUT, found).await;
     assert!(found.is_ok(), "{what:?} is not on the page:\n{page}");
 }
 
@@ -54,14 +54,14 @@ async fn scales_up_and_down(algorithm: Algorithm, why: &str) {
     let server = server().await;
     let sidecar = sidecar(&server, &cluster).await;
     let load = load(&server, 25.0, 600.0);
-    let up = cluster.until_replicas(5, SOON).await;
+    let up = cluster.until_replicas(5, TIMEOUT).await;
     assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
     until_page_contains(&cluster, why).await;
 
     // The one pod takes all the load. Once that ends, five pods are not needed.
     load.stopper().stop();
     load.finish().await;
-    let (from, to) = cluster.next_write(SOON).await;
+    let (from, to) = cluster.next_write(TIMEOUT).await;
     assert!(from == 5 && to < 5, "{algorithm:?}: {from} → {to}");
 
     // The next decision sees the written replicas.
@@ -107,7 +107,7 @@ async fn not_reporting_holds(algorithm: Algorithm) {
         server.set_metrics_mode(MetricsMode::Prometheus);
         server.refuse(false);
         let load = load(&server, 2.0, 600.0);
-        let (from, to) = cluster.next_write(SOON).await;
+        let (from, to) = cluster.next_write(TIMEOUT).await;
         assert!(from == 3 && to < 3, "{algorithm:?}, {way}: {from} → {to}");
         load.stopper().stop();
         sidecar.end().await;
@@ -121,7 +121,7 @@ async fn scale_down_a_reporting_fleet(algorithm: Algorithm) {
     let server = server().await;
     let sidecar = sidecar(&server, &cluster).await;
     let load = load(&server, 2.0, 600.0);
-    let (from, to) = cluster.next_write(SOON).await;
+    let (from, to) = cluster.next_write(TIMEOUT).await;
     assert!(from == 3 && to < 3, "{algorithm:?}: {from} → {to}");
     load.stopper().stop();
     sidecar.end().await;
@@ -131,7 +131,7 @@ async fn scale_down_a_reporting_fleet(algorithm: Algorithm) {
 #[tokio::test]
 async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
     let (mut cluster, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
-    let (from, to) = cluster.next_write(SOON).await;
+    let (from, to) = cluster.next_write(TIMEOUT).await;
     assert!(from == 1 && to > 1, "{from} → {to}");
     load.stopper().stop();
     sidecar.end().await;
@@ -145,7 +145,7 @@ async fn model_reports_a_stuck_worker() {
     until_page_contains(&cluster, "NoRequestsCompleted").await;
     // The condition stays while 30 more readings arrive, at any time within the interval.
     let before = accepted(&cluster).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let page = http::get(cluster.admin, "/debug/scalers").await.body;
         assert!(!page.contains("RequestsCompleting"), "{page}");
         accepted(&cluster).await >= before + 30
@@ -164,7 +164,7 @@ async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, 
     let load = load(&server, 2.0, 600.0);
     until_page_contains(&cluster, "ValidMetricFound").await;
     server.block_workers(1);
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let reading = http::get(sidecar.address, "/reading").await.body;
         reading.contains("\"stalled\"")
     })
@@ -198,7 +198,7 @@ async fn grpc_counts(algorithm: Algorithm) {
         }
     };
     let (from, to) = tokio::select! {
-        write = cluster.next_write(SOON) => write,
+        write = cluster.next_write(TIMEOUT) => write,
         () = overload => unreachable!("it never ends"),
     };
     assert!(from == 1 && to > 1, "{algorithm:?}: {from} → {to}");
@@ -211,7 +211,7 @@ async fn the_sidecar_serves_its_readings_while_the_aggregator_is_unreachable() {
     let server = server().await;
     let ports = server.addresses();
     let sidecar = TestSidecar::start_without_aggregator(&ports).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         http::get(sidecar.address, "/ready").await.status == 200
     })
     .await;
@@ -222,7 +222,7 @@ async fn the_sidecar_serves_its_readings_while_the_aggregator_is_unreachable() {
         "{}",
         reading.body
     );
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
         metrics.contains("pushscale_sidecar_pushes_total{outcome=\"unreachable\"}")
     })

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 /// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
-pub(crate) const SOON: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A spec with 1 to 5 replicas, a target of 1 s, and a scale-down after two seconds.
 pub(crate) fn spec(algorithm: Algorithm) -> PushScalerSpec {
@@ -44,7 +44,7 @@ pub(crate) async fn server() -> EmulatedServer {
         ..ServerOptions::default()
     };
     let server = EmulatedServer::start(options).unwrap();
-    timeout(SOON, server.ready()).await.unwrap();
+    timeout(TIMEOUT, server.ready()).await.unwrap();
     server
 }
 

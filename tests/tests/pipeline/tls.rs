@@ -12,7 +12,7 @@ use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
-use crate::support::{SOON, accepted, policy, server};
+use crate::support::{TIMEOUT, accepted, policy, server};
 
 const LOCALHOST: &str = "127.0.0.1";
 
@@ -61,7 +61,7 @@ async fn an_untrusted_aggregator_gets_no_reading_until_the_ca_file_changes() {
     let server = server().await;
     let ca = file("foreign-then-ours", &foreign.pem());
     let sidecar = trusting(&ca, &server, &cluster).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         rejected(&cluster, "handshake_failed").await >= 2
     })
     .await;
@@ -69,7 +69,7 @@ async fn an_untrusted_aggregator_gets_no_reading_until_the_ca_file_changes() {
 
     // A rotation by the kubelet: the file changes, without a restart.
     std::fs::write(&ca, foreign.pem() + &ours.pem()).unwrap();
-    http::until(SOON, || async { accepted(&cluster).await >= 2 }).await;
+    http::until(TIMEOUT, || async { accepted(&cluster).await >= 2 }).await;
     sidecar.end().await;
     cluster.end().await;
     std::fs::remove_file(ca).unwrap();
@@ -86,13 +86,13 @@ async fn the_sidecar_waits_for_a_missing_ca_file() {
     std::fs::remove_file(&ca).unwrap();
     let sidecar = trusting(&ca, &server, &cluster).await;
     let failed = "pushscale_sidecar_pushes_total{outcome=\"unreachable\"}";
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
         metrics.contains(failed)
     })
     .await;
     std::fs::write(&ca, ours.pem()).unwrap();
-    http::until(SOON, || async { accepted(&cluster).await >= 1 }).await;
+    http::until(TIMEOUT, || async { accepted(&cluster).await >= 1 }).await;
     sidecar.end().await;
     cluster.end().await;
     std::fs::remove_file(ca).unwrap();
@@ -107,7 +107,7 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     let server = server().await;
     let ca = file("other-name", &ours.pem());
     let sidecar = trusting(&ca, &server, &cluster).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         rejected(&cluster, "handshake_failed").await >= 2
     })
     .await;
@@ -115,7 +115,7 @@ async fn a_certificate_for_another_name_is_not_trusted() {
 
     // The aggregator's certificate is renewed while it runs.
     ours.certify(&certificate, LOCALHOST);
-    http::until(SOON, || async { accepted(&cluster).await >= 1 }).await;
+    http::until(TIMEOUT, || async { accepted(&cluster).await >= 1 }).await;
     sidecar.end().await;
     cluster.end().await;
     std::fs::remove_file(ca).unwrap();
@@ -129,7 +129,7 @@ async fn plain_http_gets_an_error_and_is_counted() {
     let answer = http::post(cluster.push, PUSH_PATH, b"{}").await;
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("TLS required"), "{answer:?}");
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         rejected(&cluster, "plain_http").await == 1
     })
     .await;

@@ -13,7 +13,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
-use crate::support::{SOON, server};
+use crate::support::{TIMEOUT, server};
 
 #[tokio::test]
 async fn the_token_is_sent_until_it_is_remembered_and_again_after_a_401() {
@@ -42,7 +42,7 @@ async fn the_token_is_sent_until_it_is_remembered_and_again_after_a_401() {
     let settings = [("PUSHSCALE_SIDECAR_TOKEN_FILE", file.to_str().unwrap())];
     let sidecar =
         TestSidecar::start_with("torchserve-0", &server.addresses(), &address, &settings).await;
-    http::until(SOON, || async { tokens.lock().unwrap().len() >= 6 }).await;
+    http::until(TIMEOUT, || async { tokens.lock().unwrap().len() >= 6 }).await;
     sidecar.end().await;
     stop.cancel();
     serving.await.unwrap();

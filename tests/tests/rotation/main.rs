@@ -12,7 +12,7 @@ use pushscale_api::Algorithm;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::charts::Helm;
-use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{self, Fleet, FleetOptions, TIMEOUT, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
         ..FleetOptions::by(Algorithm::Model)
     };
     let fleet = Fleet::create(&cluster, &torchserve, "rotation", &options);
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
     let first_report = Instant::now();
@@ -54,11 +54,11 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     let end = Duration::from_secs(u64::from(TOKEN_SECONDS) + 60);
     while first_report.elapsed() < end {
         thread::sleep(Duration::from_secs(5));
-        until(HANG, "reported again", || {
+        until(TIMEOUT, "reported again", || {
             fleet.describe().contains("1 of 1 running pods report")
         });
         let mut now = counted(&cluster);
-        until(HANG, "accepted again", || {
+        until(TIMEOUT, "accepted again", || {
             now = counted(&cluster);
             now[ACCEPTED] > before[ACCEPTED]
         });

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http::{get, raw, until};
 
-use super::support::{Fleet, SCALER_PAGE, SOON, policy};
+use super::support::{Fleet, SCALER_PAGE, TIMEOUT, policy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_and_assets_have_a_strict_policy() {
@@ -82,7 +82,7 @@ async fn hostile_names_are_text() {
     cluster.add_pod(HOSTILE).await;
     // In the attributes of a row of the overview, and among the pods that do not report.
     for path in ["/", SCALER_PAGE] {
-        until(SOON, || async {
+        until(TIMEOUT, || async {
             let page = get(cluster.admin, path).await.body;
             assert!(!page.contains("<img"), "{page}");
             page.contains("&#60;img src=x onerror=&#34;alert(1)&#34;&#62;&#39;&#38;")
@@ -97,9 +97,9 @@ async fn a_removed_scaler_disappears() {
     let cluster = FakeCluster::start(policy(), 1).await;
     cluster.add_scaler("second", &policy(), 1).await;
     let shows = async || get(cluster.admin, "/").await.body.contains("models/second");
-    until(SOON, &shows).await;
+    until(TIMEOUT, &shows).await;
     cluster.remove_scaler("second").await;
-    until(SOON, async || !shows().await).await;
+    until(TIMEOUT, async || !shows().await).await;
     assert_eq!(
         get(cluster.admin, "/scalers/models/second").await.status,
         404
@@ -112,7 +112,7 @@ async fn a_thousand_scalers_fit_on_a_page() {
     let cluster = FakeCluster::start_without_list((Ipv4Addr::LOCALHOST, 0).into()).await;
     let names: Vec<_> = (0..1000).map(|number| format!("scaler-{number}")).collect();
     cluster.apply_many(&names, &policy(), 1).await;
-    until(SOON, || async {
+    until(TIMEOUT, || async {
         let page = get(cluster.admin, "/").await.body;
         // Without pods a row has no charts. Those of an hour add a kilobyte each.
         assert!(page.len() < 2 << 20, "{}", page.len());

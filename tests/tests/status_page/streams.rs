@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::support::{Fleet, SOON};
+use super::support::{Fleet, TIMEOUT};
 
 /// A client of a stream.
 struct Client {
@@ -36,7 +36,7 @@ impl Client {
     /// Returns the next line; empty after the end.
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        timeout(SOON, self.stream.read_line(&mut line))
+        timeout(TIMEOUT, self.stream.read_line(&mut line))
             .await
             .expect("a line arrives")
             .ok();

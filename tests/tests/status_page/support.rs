@@ -10,7 +10,7 @@ use pushscale_tests::http::{self, Response};
 use serde_json::json;
 
 /// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
-pub(crate) const SOON: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The path of the page of the only PushScaler.
 pub(crate) const SCALER_PAGE: &str = "/scalers/models/torchserve";
@@ -64,7 +64,7 @@ impl Fleet {
             if page.contains(text) {
                 return;
             }
-            assert!(began.elapsed() < SOON, "no {text:?} in {page}");
+            assert!(began.elapsed() < TIMEOUT, "no {text:?} in {page}");
             // Between two pushes of a sidecar, requests must arrive.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -83,7 +83,7 @@ impl Fleet {
             {
                 return;
             }
-            assert!(began.elapsed() < SOON, "no scale-up");
+            assert!(began.elapsed() < TIMEOUT, "no scale-up");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 use pushscale_tests::test_cluster::{Image, TestCluster};
 
 /// How long anything may take that takes seconds on an idle machine: only a hang takes longer.
-const HANG: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Polls until the condition holds.
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < HANG, "not within {HANG:?}: {what}");
+        assert!(
+            started.elapsed() < TIMEOUT,
+            "not within {TIMEOUT:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }

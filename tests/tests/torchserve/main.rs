@@ -16,7 +16,7 @@ use pushscale_tests::{fleet, http};
 use tokio::sync::Mutex;
 
 /// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
-const SOON: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A scrape reads two ports, one after the other, and a batch may complete in between.
 const JITTER: f64 = 2.0;
@@ -65,7 +65,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let server = torchserve.start(options).await.unwrap();
     let ports = server.addresses();
     let sidecar = TestSidecar::start_without_aggregator(&ports).await;
-    http::until(SOON, || async { model(&sidecar).await.is_some() }).await;
+    http::until(TIMEOUT, || async { model(&sidecar).await.is_some() }).await;
 
     let planned = Duration::from_secs_f64(steps.iter().map(|(_, seconds)| seconds).sum());
     let mut steps: Vec<Step> = steps
@@ -80,7 +80,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
         let (seen, _) = outcomes(&load.samples_since(0));
         // The requests completed so far are counted soon, …
         let counted = Cell::new(0.0);
-        http::until(SOON, || async {
+        http::until(TIMEOUT, || async {
             // A scrape that fails on a busy machine counts nothing.
             let answered = model(&sidecar)
                 .await
@@ -96,7 +96,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
             counted <= sent as f64 + JITTER,
             "{counted} are counted as answered, {sent} were sent"
         );
-        http::until(SOON, || async {
+        http::until(TIMEOUT, || async {
             let (seen, _) = outcomes(&load.samples_since(0));
             counted <= seen + workers + JITTER
         })
@@ -113,7 +113,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let near = |counted: Option<f64>, seen: f64| {
         counted.is_some_and(|counted| (counted - seen).abs() <= 1.0)
     };
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         model(&sidecar).await.is_some_and(|model| {
             near(model.completed_total, answered) && near(model.rejected_total, turned_away)
         })
@@ -179,13 +179,13 @@ async fn with_a_gpu_most_of_the_time_is_left_to_the_server() {
     let runs = || fs::read(&log).unwrap().len();
 
     // The first description takes longer than the timeout of 500 ms, the next ones may take 5 s.
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let model = model(&sidecar).await;
         model.is_some_and(|model| model.workers_ready == Some(2.0))
     })
     .await;
     let (started, before) = (Instant::now(), runs());
-    http::until(SOON, || async { runs() >= before + 6 }).await;
+    http::until(TIMEOUT, || async { runs() >= before + 6 }).await;
 
     let share = 0.4 * 6.0 / started.elapsed().as_secs_f64();
     assert!(share < 0.4, "nvidia-smi runs for {share:.2} of the time");
@@ -218,10 +218,10 @@ async fn an_expired_management_key_is_renewed() {
     let ports = server.addresses();
     let first = keys();
     let sidecar = TestSidecar::start_with("p", &ports, "127.0.0.1:1", &settings).await;
-    http::until(SOON, || async { keys() != first }).await;
+    http::until(TIMEOUT, || async { keys() != first }).await;
     // The next scrape but one uses the new key.
     let at_renewal = sequence(&sidecar).await;
-    http::until(SOON, || async {
+    http::until(TIMEOUT, || async {
         let model = model(&sidecar).await;
         model.is_some_and(|model| model.workers_ready == Some(1.0))
             && sequence(&sidecar).await >= at_renewal + 2

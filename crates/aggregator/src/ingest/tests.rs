@@ -16,7 +16,7 @@ const POD: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const PUSH: &str = include_str!("../../../protocol/testdata/overloaded-v1.json");
 
 /// Only a hang takes longer.
-const HANG: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a push server without TLS and tokens. Returns its address and the events for the control loop.
 async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
@@ -68,7 +68,7 @@ async fn send_head(from: Ipv4Addr, to: SocketAddr, bytes: usize, headers: &str) 
 async fn announce(from: Ipv4Addr, to: SocketAddr, bytes: usize) -> TcpStream {
     let mut stream = send_head(from, to, bytes, "expect: 100-continue\r\n").await;
     let mut answer = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-    let answered = timeout(HANG, stream.read_exact(&mut answer)).await;
+    let answered = timeout(TIMEOUT, stream.read_exact(&mut answer)).await;
     answered.unwrap().unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 100 "), "{answer:?}");
     stream
@@ -91,7 +91,7 @@ async fn push(from: Ipv4Addr, to: SocketAddr, body: Arc<[u8]>) -> (u16, bool) {
 
 /// Accepts the next push as the control loop does. Returns when the server received it.
 async fn accept_next(events: &mut mpsc::Receiver<Event>) -> Instant {
-    let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
+    let Some(Event::Pushed(pushed)) = timeout(TIMEOUT, events.recv()).await.unwrap() else {
         panic!("no push");
     };
     pushed.reply.send(Verdict::Accepted { after: None }).ok();
@@ -115,14 +115,14 @@ async fn large_pushes_are_bounded_in_bytes_until_the_control_loop_handles_them()
             attacks.spawn(push(from, address, Arc::clone(&body)));
         }
     }
-    let held = timeout(HANG, async {
+    let held = timeout(TIMEOUT, async {
         while events.len() < HELD * ATTACKERS {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
     held.await.unwrap();
     // Nothing becomes free while the control loop is blocked, even when the pushes have timed out.
-    let ends = timeout(HANG, async {
+    let ends = timeout(TIMEOUT, async {
         let mut rejected = 0;
         while rejected < 8 * ATTACKERS {
             match attacks.join_next().await.unwrap().unwrap() {

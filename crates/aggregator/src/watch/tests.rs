@@ -29,7 +29,7 @@ use crate::kube_scale::KubeScaleTarget;
 use crate::metrics::Metrics;
 
 /// Only a hang takes longer.
-const HANG: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A response: the status and the body, or `None` to leave the request open, as a watch without events does.
 type Response = Option<(u16, Value)>;
@@ -77,7 +77,7 @@ async fn api_server_behind_a_socket(
 }
 
 async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
-    timeout(HANG, events.recv()).await.unwrap().unwrap()
+    timeout(TIMEOUT, events.recv()).await.unwrap().unwrap()
 }
 
 /// Starts the watches of namespace `models` against this API server.
@@ -334,7 +334,7 @@ async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(10 * HANG, repeated).await.unwrap();
+    timeout(10 * TIMEOUT, repeated).await.unwrap();
     assert!(pod_metric(&registry, "watch_restarts_total") >= 7.0);
     let idle = pod_metric(&registry, "watch_idle_seconds");
     assert!(
@@ -406,7 +406,7 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
     forbidden.store(false, Ordering::Relaxed);
     let mut are_listed = false;
     // Simulated time: nothing more happens.
-    while let Ok(Some(event)) = timeout(HANG, events.recv()).await {
+    while let Ok(Some(event)) = timeout(TIMEOUT, events.recv()).await {
         match event {
             Event::PodsListed { .. } => are_listed = true,
             Event::PodsUnknown { .. } => are_listed = false,
@@ -479,6 +479,6 @@ async fn a_kind_whose_resource_gets_another_name_is_looked_up_again() {
             }
         }
     };
-    timeout(HANG, found).await.unwrap();
+    timeout(TIMEOUT, found).await.unwrap();
     task.abort();
 }

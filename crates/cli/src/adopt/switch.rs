@@ -24,7 +24,7 @@ use crate::output::print;
 const FIELD_MANAGER: &str = "pushscale";
 
 /// How long a step waits for KEDA, the aggregator or a finalizer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Interval between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -258,14 +258,14 @@ impl Switch<'_> {
         &self,
         step: &Step,
         hint: &'static str,
-        so: impl Fn(&State) -> bool,
+        condition: impl Fn(&State) -> bool,
     ) -> Result<Outcome, SwitchError> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + STEP_TIMEOUT;
         loop {
             let state = self.read().await;
             let late = Instant::now() >= end;
             match state {
-                Ok(state) if so(&state) => return Ok(Outcome::Done),
+                Ok(state) if condition(&state) => return Ok(Outcome::Done),
                 Err(error) if late => return Err(error.into()),
                 Ok(_) if late => {
                     return Err(SwitchError::NotYet {

@@ -13,11 +13,11 @@ const KUBELET: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Only a hang takes this long.
-const HANG: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds, and fails with `what` if it never does.
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let waited = timeout(HANG, async {
+    let waited = timeout(TIMEOUT, async {
         while !condition() {
             sleep(Duration::from_millis(10)).await;
         }
@@ -148,7 +148,7 @@ async fn over_the_limit_only_plain_http_gets_a_response() {
         }
         let mut stream = connect(KUBELET, port).await;
         let mut response = Vec::new();
-        timeout(HANG, stream.read_to_end(&mut response))
+        timeout(TIMEOUT, stream.read_to_end(&mut response))
             .await
             .unwrap()
             .unwrap();

@@ -30,7 +30,7 @@ const UNIMPLEMENTED: &str = "12";
 const UNAVAILABLE: &str = "14";
 
 /// Only a hang takes this long.
-const HANG: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn bind() -> Bound {
     let address = "127.0.0.1:0".parse().unwrap();
@@ -286,11 +286,15 @@ async fn the_shutdown_ends_the_streams_without_an_error() {
     }
     shutdown.cancel();
     for stream in streams {
-        let stream = timeout(HANG, stream.collect()).await.unwrap().unwrap();
+        let stream = timeout(TIMEOUT, stream.collect()).await.unwrap().unwrap();
         assert_eq!(stream.trailers().unwrap()["grpc-status"], OK);
     }
-    timeout(HANG, server).await.unwrap().unwrap();
-    timeout(HANG, connection).await.unwrap().unwrap().unwrap();
+    timeout(TIMEOUT, server).await.unwrap().unwrap();
+    timeout(TIMEOUT, connection)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,14 +328,14 @@ async fn one_client_with_many_connections_does_not_keep_keda_out() {
     tokio::spawn(connection);
     let request = target(&[("pushscaler", "a")]);
     let response = timeout(
-        HANG,
+        TIMEOUT,
         call::<IsActiveResponse>(&mut client, "IsActive", &request),
     );
     assert_eq!(response.await.unwrap().0, OK);
     // The attacker has eight connections, and the others were closed.
     let mut closed = 0;
     for stream in &mut held[CONNECTIONS_PER_ADDRESS..] {
-        let read = timeout(HANG, stream.read(&mut [0])).await.unwrap();
+        let read = timeout(TIMEOUT, stream.read(&mut [0])).await.unwrap();
         closed += usize::from(matches!(read, Ok(0) | Err(_)));
     }
     assert_eq!(closed, CONNECTIONS - CONNECTIONS_PER_ADDRESS);

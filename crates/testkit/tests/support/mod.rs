@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
-pub const SOON: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A response.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = timeout(SOON, TcpStream::connect(address));
+        let stream = timeout(TIMEOUT, TcpStream::connect(address));
         Self {
             stream: stream.await.expect("connected in time").expect("connected"),
             buffer: Vec::new(),
@@ -97,7 +97,7 @@ impl Client {
     }
 
     async fn read(&mut self) {
-        let read = timeout(SOON, self.stream.read_buf(&mut self.buffer));
+        let read = timeout(TIMEOUT, self.stream.read_buf(&mut self.buffer));
         let count = read.await.expect("bytes in time").expect("bytes");
         assert!(count > 0, "closed within a response: {:?}", self.buffer);
     }
@@ -111,7 +111,7 @@ impl Client {
 
     /// Waits for the end of the connection, and returns the error if it was not closed properly.
     pub async fn end(&mut self) -> Option<std::io::ErrorKind> {
-        let read = timeout(SOON, self.stream.read_buf(&mut self.buffer));
+        let read = timeout(TIMEOUT, self.stream.read_buf(&mut self.buffer));
         match read.await.expect("an end in time") {
             Ok(0) => None,
             Ok(_) => panic!("more bytes: {:?}", String::from_utf8_lossy(&self.buffer)),
@@ -157,7 +157,7 @@ pub async fn describe(management: SocketAddr, model: &str) -> serde_json::Value 
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let began = Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}");
+        assert!(began.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         sleep(Duration::from_millis(20)).await;
     }
 }

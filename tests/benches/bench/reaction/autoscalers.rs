@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pushscale_api::Algorithm;
 use pushscale_tests::charts::{Helm, objects};
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{self, Fleet, FleetOptions, TIMEOUT, until};
 use pushscale_tests::keda::{Release, documented_objects};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::json;
@@ -144,7 +144,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
         object["metadata"]["namespace"] = json!(fleet.namespace());
         cluster.apply(&object.to_string()).unwrap();
     }
-    until(HANG, "reported", || {
+    until(TIMEOUT, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
     if !documented.is_empty() {
@@ -153,7 +153,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
             "hpa",
             "-o=jsonpath={.items[0].status.currentMetrics[0].external}",
         ];
-        until(HANG, "read by the HPA", || {
+        until(TIMEOUT, "read by the HPA", || {
             fleet.kubectl(&read).contains("metric")
         });
     }
@@ -200,7 +200,7 @@ fn start(fleet: &Fleet<'_>, seen: &Receiver<WatchEvent>) -> f64 {
 fn replicas(seen: &Receiver<WatchEvent>, wanted: impl Fn(i32) -> bool) -> f64 {
     let began = Instant::now();
     loop {
-        let left = HANG
+        let left = TIMEOUT
             .saturating_sub(began.elapsed())
             .max(Duration::from_millis(1));
         if let WatchEvent::Replicas { at, count } = seen.recv_timeout(left).expect("no such size")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushscale_tests::http;
-use pushscale_tests::namespace::{Certificates, Namespace, SOON};
+use pushscale_tests::namespace::{Certificates, Namespace, TIMEOUT};
 use serde_json::Value;
 
 use super::{CERTIFICATES, Setup};
@@ -84,7 +84,7 @@ async fn a_hundred_hpas_read_their_metrics() {
     let succeeded = answered("+Inf").await;
     let began = Instant::now();
     while answered("+Inf").await < succeeded + 2 * HPAS {
-        assert!(began.elapsed() < SOON, "{}", aggregator.metrics().await);
+        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.metrics().await);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     fleet.until("still active", || active() == HPAS).await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, aggregator, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, aggregator, until};
 
 use crate::node;
 
@@ -31,7 +31,7 @@ fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
     };
     let killed = kill();
     let loads = fleets.each_ref().map(|fleet| fleet.load(&["15:3600"]));
-    until(HANG, "scaled up by the new one", || {
+    until(TIMEOUT, "scaled up by the new one", || {
         // 15 requests/s keep 1.6 workers busy, and with two of them requests wait longer than the target.
         fleets.iter().all(|fleet| fleet.replicas() >= 3)
     });
@@ -54,7 +54,7 @@ fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
     for load in loads {
         load.stop();
     }
-    until(HANG, "scaled down", || {
+    until(TIMEOUT, "scaled down", || {
         let mut sizes = fleets.iter().zip(at_the_kill);
         sizes.all(|(fleet, before)| fleet.replicas() < before)
     });

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, until};
 
 use crate::{Node, node};
 
@@ -67,9 +67,9 @@ fn follow_the_load(node: &Node, algorithm: Algorithm, expected: &[&str]) {
     load.stop();
     // 25 requests/s keep 2.6 workers busy, and with three of them requests wait longer than the target.
     let load = fleet.load(&["25:3600"]);
-    until(HANG, "scaled up", || seen() >= 4);
+    until(TIMEOUT, "scaled up", || seen() >= 4);
     load.stop();
-    until(HANG, "scaled down again", || seen() == 1);
+    until(TIMEOUT, "scaled down again", || seen() == 1);
     assert!(largest <= 5);
 
     let described = fleet.describe();

@@ -1,7 +1,7 @@
 //! A pod that becomes slow is replaced.
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{self, Fleet, FleetOptions, TIMEOUT, until};
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     assert_eq!(others.len(), 4, "{others:?}");
     // Each pod gets two requests per second, and the time that they take is known after forty.
     let load = fleet.load(&["8:3600"]);
-    until(HANG, "all pods measured", || {
+    until(TIMEOUT, "all pods measured", || {
         let mut completed = others.iter().map(|pod| fleet.reported_completed(pod));
         completed.all(|completed| completed >= 60.0)
     });
@@ -39,15 +39,15 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     let cordon = Cordon::begin(node.cluster);
     let slow = others.remove(1);
     fleet.set_service_time(&slow, Some(SLOW_MS)).unwrap();
-    until(HANG, "the slow pod named", || {
+    until(TIMEOUT, "the slow pod named", || {
         let outlier = fleet.condition("PodOutlier");
         let message = outlier["message"].as_str().unwrap_or_default();
         outlier["status"] == "True" && message.contains(&format!("pod {slow} takes "))
     });
-    until(HANG, "one more pod", || fleet.pods().len() == 5);
+    until(TIMEOUT, "one more pod", || fleet.pods().len() == 5);
     assert_eq!(fleet.replicas(), 5, "{}", fleet.describe());
     let advice = "a replacement is starting";
-    until(HANG, "named as being replaced", || {
+    until(TIMEOUT, "named as being replaced", || {
         let outlier = fleet.condition("PodOutlier");
         outlier["message"].as_str().unwrap().contains(advice)
     });
@@ -63,7 +63,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     assert_eq!(others.len(), 4, "{slow} was deleted first: {others:?}");
 
     drop(cordon);
-    until(HANG, "the slow pod deleted", || {
+    until(TIMEOUT, "the slow pod deleted", || {
         let now = fleet.pods();
         let lost = others.iter().find(|pod| !now.contains(pod));
         assert_eq!(lost, None, "not {slow}: {}", fleet.describe());
@@ -73,7 +73,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     // that has terminated had none.
     fleet.set_service_time(&slow, None).ok();
     assert_eq!(fleet.replicas(), 4, "{}", fleet.describe());
-    until(HANG, "no pod named", || {
+    until(TIMEOUT, "no pod named", || {
         fleet.condition("PodOutlier")["status"] == "False"
     });
     let report = load.stop();

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use pushscale_tests::clock;
 use pushscale_tests::document::{Document, Reader};
-use pushscale_tests::fleet::{HANG, pause};
+use pushscale_tests::fleet::{TIMEOUT, pause};
 use pushscale_tests::keda::Release;
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
@@ -152,7 +152,7 @@ fn until_found_with(
             assert_eq!(output.status.code(), Some(code), "{found}");
             return;
         }
-        assert!(began.elapsed() < HANG, "{expected:?} is not in\n{found}");
+        assert!(began.elapsed() < TIMEOUT, "{expected:?} is not in\n{found}");
         pause(polled.elapsed());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
-use pushscale_tests::fleet::{self, HANG, until};
+use pushscale_tests::fleet::{self, TIMEOUT, until};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
 use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
@@ -109,5 +109,5 @@ pub(crate) fn until_replicas(
     what: &str,
     mut condition: impl FnMut(u32) -> bool,
 ) {
-    until(HANG, what, || condition(replicas(cluster)));
+    until(TIMEOUT, what, || condition(replicas(cluster)));
 }

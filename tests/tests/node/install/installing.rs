@@ -6,7 +6,7 @@ use std::time::Instant;
 use pushscale_tests::all_objects::objects_of;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::{Document, Reader};
-use pushscale_tests::fleet::{HANG, until};
+use pushscale_tests::fleet::{TIMEOUT, until};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::port_forward::PortForward;
 use pushscale_tests::programs;
@@ -61,7 +61,7 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
         "every block was run"
     );
     // The dependents of the CRD and of the ClusterRole are deleted a moment later.
-    until(HANG, "as before", || objects_of(&cluster) == before);
+    until(TIMEOUT, "as before", || objects_of(&cluster) == before);
 }
 
 /// Runs the commands of README.md that add the sidecar and show the state of a PushScaler, but for the forwarded port.
@@ -224,7 +224,7 @@ fn follows_a_load(cluster: &TestCluster) {
     let max = r#"{"spec":{"maxReplicas":1}}"#;
     kubectl(cluster, &[&patch[..], &[max]].concat());
     until_replicas(cluster, "at the new maximum", |replicas| replicas == 1);
-    until(HANG, "drained", || {
+    until(TIMEOUT, "drained", || {
         kubectl(cluster, &["get", "pods", "-o=name"])
             .lines()
             .count()

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{HANG, until};
+use pushscale_tests::fleet::{TIMEOUT, until};
 
 use super::fixture::{Fixture, replicas, start_load, until_replicas};
 
@@ -50,7 +50,7 @@ fn an_hpa_is_observed_replaced_and_restored() {
     // Pushscale reports its decision, and the replicas stay.
     let load = start_load(&fixture.cluster, &["25:3600"]);
     // 25 requests/s keep 2.6 workers busy, and with three of them requests wait longer than the target.
-    until(HANG, "more recommended", || {
+    until(TIMEOUT, "more recommended", || {
         let wanted = "-o=jsonpath={.status.desiredReplicas}";
         let wanted = fixture.kubectl(&["get", "pushscaler/torchserve", wanted]);
         wanted.parse::<u32>().unwrap() >= 4
