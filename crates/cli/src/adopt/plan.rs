@@ -20,7 +20,7 @@ use super::adopted::Adopted;
 use super::convert::convert;
 use super::error::SwitchError;
 use super::manifest::{target_of, target_of_hpa, target_of_scaler};
-use super::record::{PAUSED, PAUSED_REPLICAS, names, record_of, stored_in};
+use super::record::{PAUSED, PAUSED_REPLICAS, is_record_of, record_of, stored_in};
 use super::source::{Kind, Source};
 
 /// The objects in the cluster.
@@ -170,7 +170,7 @@ pub(super) fn switch(
     };
     let record = record_of(source, object);
     let previous = scaler.and_then(stored_in);
-    if let Some(previous) = previous.as_ref().filter(|found| !names(found, source)) {
+    if let Some(previous) = previous.as_ref().filter(|found| !is_record_of(found, source)) {
         return Err(SwitchError::AlreadyAdopted {
             scaler: name,
             from: format!("{} {}", previous["kind"], previous["metadata"]["name"]).replace('"', ""),
@@ -295,7 +295,7 @@ impl State {
     /// Returns the PushScaler that stores the object's record.
     fn storing_scaler(&self) -> Option<&PushScaler> {
         let is_stored = |scaler: &&PushScaler| {
-            stored_in(scaler).is_some_and(|record| names(&record, &self.source))
+            stored_in(scaler).is_some_and(|record| is_record_of(&record, &self.source))
         };
         self.scalers.iter().find(is_stored)
     }

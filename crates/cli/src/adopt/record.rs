@@ -56,6 +56,6 @@ pub(super) fn stored_in(scaler: &PushScaler) -> Option<Value> {
 }
 
 /// Whether the record is one of this object.
-pub(super) fn names(record: &Value, source: &Source) -> bool {
+pub(super) fn is_record_of(record: &Value, source: &Source) -> bool {
     record["kind"] == source.kind.as_str() && record["metadata"]["name"] == source.name.as_str()
 }
