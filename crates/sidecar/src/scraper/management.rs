@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pushscale_protocol::{MAX_MODELS, PortState};
 use pushscale_reading::{Page, Queue};
 
-use super::pace::Pace;
+use super::throttle::Throttle;
 use super::port::Port;
 use super::token::Token;
 use crate::torchserve::{ModelList, Queues, RENEW_KEY_PATH, describe_path, list_path};
@@ -28,7 +28,7 @@ const RECHECK_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Management {
     port: Port,
-    pace: Pace,
+    throttle: Throttle,
     token: Token,
     models: BTreeMap<String, ModelEntry>,
     listed: Option<Instant>,
@@ -56,7 +56,7 @@ impl Management {
     pub(super) fn new(port: Port, timeout: Duration, token_file: Option<PathBuf>) -> Self {
         Self {
             port,
-            pace: Pace::new(timeout),
+            throttle: Throttle::new(timeout),
             token: Token::new(token_file),
             models: BTreeMap::new(),
             listed: None,
@@ -72,7 +72,7 @@ impl Management {
 
     /// The minimum interval of scrapes.
     pub(super) fn min_interval(&self) -> Duration {
-        self.pace.min_interval()
+        self.throttle.min_interval()
     }
 
     /// Requests the list of models, only to learn whether the port responds.
@@ -86,12 +86,12 @@ impl Management {
         &mut self,
         page: &Page,
     ) -> Result<BTreeMap<String, Queue>, PortState> {
-        if !self.pace.begin(Instant::now()) {
+        if !self.throttle.begin(Instant::now()) {
             return Err(PortState::Frozen);
         }
         let outcome = self.refresh(page).await;
         if outcome.is_ok() {
-            self.pace.scraped();
+            self.throttle.scraped();
         }
         if outcome == Err(PortState::Forbidden) {
             self.replace_token().await;
@@ -227,11 +227,11 @@ impl Management {
     async fn describe(&mut self, name: &str) -> Result<(), PortState> {
         let path = describe_path(name);
         let started = Instant::now();
-        self.port.set_timeout(self.pace.timeout());
+        self.port.set_timeout(self.throttle.timeout());
         let body = match self.port.get(&path, self.token.header()).await {
             Ok(body) => body,
             Err(PortState::Frozen) => {
-                self.pace.timed_out(Instant::now());
+                self.throttle.timed_out(Instant::now());
                 return Err(PortState::Frozen);
             }
             // A 404 means that the model was unregistered since the list; the port is fine.
@@ -243,7 +243,7 @@ impl Management {
             Err(state) => return Err(state),
         };
         let queues: Queues<'_> = serde_json::from_slice(&body).map_err(|_| PortState::Garbled)?;
-        self.pace.described(started.elapsed(), queues.has_gpu());
+        self.throttle.described(started.elapsed(), queues.has_gpu());
         if let Some(entry) = self.models.get_mut(name) {
             entry.queue = queues.sum();
         }

@@ -1,7 +1,7 @@
 //! Scrapes a server: its metrics page and its queues.
 
 mod management;
-mod pace;
+mod throttle;
 mod port;
 mod token;
 

@@ -18,9 +18,9 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(5);
 /// occupies one of its threads.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The pace of one server's descriptions.
+/// Limits the rate and the duration of one server's descriptions.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Throttle {
     timeout: Duration,
     slow: bool,
     paused_until: Option<Instant>,
@@ -30,7 +30,7 @@ pub(super) struct Pace {
     min_interval: Duration,
 }
 
-impl Pace {
+impl Throttle {
     /// Responses within `timeout` are normal.
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
@@ -103,58 +103,58 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn after_scrape_of(pace: &mut Pace, descriptions: &[(u64, bool)]) -> Duration {
-        let next = pace
+    fn after_scrape_of(throttle: &mut Throttle, descriptions: &[(u64, bool)]) -> Duration {
+        let next = throttle
             .started
-            .map_or_else(Instant::now, |at| at + pace.min_interval);
-        assert!(pace.begin(next));
+            .map_or_else(Instant::now, |at| at + throttle.min_interval);
+        assert!(throttle.begin(next));
         for &(millis, gpu) in descriptions {
-            pace.described(Duration::from_millis(millis), gpu);
+            throttle.described(Duration::from_millis(millis), gpu);
         }
-        pace.scraped();
-        pace.min_interval()
+        throttle.scraped();
+        throttle.min_interval()
     }
 
     #[test]
     fn descriptions_with_gpus_take_a_fifth_of_the_time() {
-        let mut pace = Pace::new(SECOND);
-        assert_eq!(after_scrape_of(&mut pace, &[(900, false)]), Duration::ZERO);
+        let mut throttle = Throttle::new(SECOND);
+        assert_eq!(after_scrape_of(&mut throttle, &[(900, false)]), Duration::ZERO);
         assert_eq!(
-            after_scrape_of(&mut pace, &[(200, true), (200, true)]),
+            after_scrape_of(&mut throttle, &[(200, true), (200, true)]),
             2 * SECOND
         );
         // Small changes do not change the interval.
-        assert_eq!(after_scrape_of(&mut pace, &[(300, true)]), 2 * SECOND);
-        assert_eq!(after_scrape_of(&mut pace, &[(4000, true)]), MAX_INTERVAL);
-        assert_eq!(after_scrape_of(&mut pace, &[(100, true)]), SECOND / 2);
+        assert_eq!(after_scrape_of(&mut throttle, &[(300, true)]), 2 * SECOND);
+        assert_eq!(after_scrape_of(&mut throttle, &[(4000, true)]), MAX_INTERVAL);
+        assert_eq!(after_scrape_of(&mut throttle, &[(100, true)]), SECOND / 2);
     }
 
     #[test]
     fn a_failed_scrape_does_not_change_the_interval() {
-        let mut pace = Pace::new(SECOND);
-        assert_eq!(after_scrape_of(&mut pace, &[(600, true)]), 3 * SECOND);
-        let started = pace.started.unwrap();
-        assert!(!pace.begin(started + SECOND));
-        assert!(pace.begin(started + 3 * SECOND));
-        pace.timed_out(started + 4 * SECOND);
-        assert_eq!(pace.min_interval(), 3 * SECOND);
+        let mut throttle = Throttle::new(SECOND);
+        assert_eq!(after_scrape_of(&mut throttle, &[(600, true)]), 3 * SECOND);
+        let started = throttle.started.unwrap();
+        assert!(!throttle.begin(started + SECOND));
+        assert!(throttle.begin(started + 3 * SECOND));
+        throttle.timed_out(started + 4 * SECOND);
+        assert_eq!(throttle.min_interval(), 3 * SECOND);
     }
 
     #[test]
     fn a_slow_server_gets_more_time_and_one_that_hangs_is_left_alone() {
-        let mut pace = Pace::new(SECOND);
+        let mut throttle = Throttle::new(SECOND);
         let now = Instant::now();
-        assert_eq!(pace.timeout(), SECOND);
-        pace.timed_out(now);
-        assert!(pace.begin(now));
-        assert_eq!(pace.timeout(), LONG_TIMEOUT);
-        pace.described(3 * SECOND, true);
-        assert_eq!(pace.timeout(), LONG_TIMEOUT);
-        pace.timed_out(now);
-        assert!(!pace.begin(now));
-        assert!(pace.begin(now + PAUSE));
-        pace.described(SECOND / 10, true);
-        assert!(pace.begin(now + PAUSE));
-        assert_eq!(pace.timeout(), SECOND);
+        assert_eq!(throttle.timeout(), SECOND);
+        throttle.timed_out(now);
+        assert!(throttle.begin(now));
+        assert_eq!(throttle.timeout(), LONG_TIMEOUT);
+        throttle.described(3 * SECOND, true);
+        assert_eq!(throttle.timeout(), LONG_TIMEOUT);
+        throttle.timed_out(now);
+        assert!(!throttle.begin(now));
+        assert!(throttle.begin(now + PAUSE));
+        throttle.described(SECOND / 10, true);
+        assert!(throttle.begin(now + PAUSE));
+        assert_eq!(throttle.timeout(), SECOND);
     }
 }
