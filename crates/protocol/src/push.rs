@@ -153,7 +153,7 @@ pub struct Model<'a> {
     /// Arrived requests, including rejected ones, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_total: Option<f64>,
-    /// Rejected requests, cumulative since the later start of sidecar and server.
+    /// Rejected or failed requests (5xx), cumulative since the later start of sidecar and server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_total: Option<f64>,
     /// Completed requests, cumulative like `rejected_total`; absent if they cannot be counted.
