@@ -1,8 +1,8 @@
-//! Takes over the records of the load from the other aggregators, so that an upgrade does not lose the last day.
+//! Takes over the load history from the other aggregators, so that an upgrade does not lose the last day.
 //!
-//! An aggregator that starts asks the others for the record of each scaler, for two minutes: in a rolling update, the
-//! last of the former ones exits within that time or later. What it takes over is older than what it has measured, and
-//! no decision depends on it.
+//! An aggregator that starts asks the others for the load history of each scaler, for two minutes: in a rolling update,
+//! the last of the former ones exits within that time or later. What it takes over is older than what it has measured,
+//! and no decision depends on it.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::history::{History, LoadRecord};
+use crate::history::{History, LoadHistory};
 use crate::names::ScalerKey;
 
 /// How long after the start the others are asked, and how often: the PushScalers become known one by one.
@@ -34,7 +34,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Other aggregators that are asked: a Service may have thousands of addresses by mistake.
 const MAX_PEERS: usize = 16;
 
-/// Why a record could not be taken over.
+/// Why a load history could not be taken over.
 #[derive(Debug, Error)]
 enum TakeOverError {
     #[error("failed to resolve {0}")]
@@ -47,18 +47,18 @@ enum TakeOverError {
     Timeout(SocketAddr),
     #[error("{0} responded with {1}")]
     Status(SocketAddr, StatusCode),
-    #[error("{0} sent no record: the aggregators may have different versions")]
-    NoRecord(SocketAddr),
+    #[error("{0} sent no load history: the aggregators may have different versions")]
+    NoHistory(SocketAddr),
 }
 
-/// Asks the aggregators behind `peers`, a host and its admin port, for the records of all scalers.
+/// Asks the aggregators behind `peers`, a host and its admin port, for the load histories of all scalers.
 pub(crate) async fn run(peers: String, history: History) {
     let started = Instant::now();
     let mut asked = HashSet::new();
     while started.elapsed() < WITHIN {
         if let Err(error) = ask_all(&peers, &history, &mut asked).await {
             let error = error_chain(&error);
-            tracing::info!(%peers, %error, "failed to take over the record of the load");
+            tracing::info!(%peers, %error, "failed to take over the load history");
         }
         sleep(PAUSE).await;
     }
@@ -104,12 +104,12 @@ async fn ask(
     };
     let mut seconds = 0;
     for key in missing {
-        if let Some(record) = get(address, &mut connection, &key).await? {
-            seconds += history.take_over_load(&key, &record);
+        if let Some(older) = get(address, &mut connection, &key).await? {
+            seconds += history.take_over_load(&key, &older);
         }
         asked.insert((address, key));
     }
-    tracing::info!(%address, seconds, "took over the record of the load");
+    tracing::info!(%address, seconds, "took over the load history");
     Ok(())
 }
 
@@ -129,12 +129,12 @@ async fn connect(address: SocketAddr) -> Result<Option<SendRequest<Empty<Bytes>>
     Ok(Some(sender))
 }
 
-/// Returns the other aggregator's record of a scaler; `None` if it does not know the scaler.
+/// Returns the other aggregator's load history of a scaler; `None` if it does not know the scaler.
 async fn get(
     address: SocketAddr,
     connection: &mut SendRequest<Empty<Bytes>>,
     key: &ScalerKey,
-) -> Result<Option<LoadRecord>, TakeOverError> {
+) -> Result<Option<LoadHistory>, TakeOverError> {
     let mut request = Request::new(Empty::new());
     let path = format!("/debug/scalers/{}/{}/load.csv", key.namespace, key.name);
     // Names of objects are valid in paths.
@@ -150,10 +150,10 @@ async fn get(
         let body = Limited::new(response.into_body(), MAX_BYTES)
             .collect()
             .await;
-        let body = body.map_err(|_| TakeOverError::NoRecord(address))?;
+        let body = body.map_err(|_| TakeOverError::NoHistory(address))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        let record = LoadRecord::parse(&text).ok_or(TakeOverError::NoRecord(address))?;
-        Ok(Some(record))
+        let history = LoadHistory::parse(&text).ok_or(TakeOverError::NoHistory(address))?;
+        Ok(Some(history))
     };
     let late = |_| TakeOverError::Timeout(address);
     timeout(TIMEOUT, response).await.map_err(late)?
@@ -175,7 +175,7 @@ mod tests {
 
     const NOON: i64 = 1_767_614_400;
 
-    /// Serves the record of a minute at this address.
+    /// Serves the load history of a minute at this address.
     async fn former(address: Ipv4Addr, shutdown: &Shutdown) -> SocketAddr {
         let mut page = RecordedPage::start();
         let scaler = RecordedScaler::new(&key("a").namespace, &key("a").name);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_aggregator_takes_over_the_records_of_the_others() {
+    async fn a_new_aggregator_takes_over_the_load_histories_of_the_others() {
         let shutdown = Shutdown::new();
         let history = started(&subject("a"));
         let mut asked = HashSet::new();

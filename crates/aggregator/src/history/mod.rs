@@ -3,7 +3,7 @@
 //! The control loop sends what it decides to a queue and never waits. A task takes it from there, and readers get
 //! snapshots: neither a page nor a slow reader delays a decision.
 
-mod load_record;
+mod load_history;
 mod point;
 mod scaler_history;
 mod sender;
@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::metrics::Metrics;
 use crate::names::ScalerKey;
-use load_record::max_seconds;
-pub(crate) use load_record::{LOAD_SECONDS, LoadRecord, LoadSample};
+use load_history::max_seconds;
+pub(crate) use load_history::{LOAD_SECONDS, LoadHistory, LoadSample};
 pub(crate) use point::{Point, Series};
 pub(crate) use scaler_history::{Latest, MAX_POINTS, PastDecision, ScalerHistory};
 use sender::Record;
@@ -32,7 +32,7 @@ const MAX_BYTES: usize = 32 << 20;
 /// Bytes of the history of one scaler: an hour, and a hundred decisions of a kilobyte.
 const MAX_SCALER_BYTES: usize = 128 << 10;
 
-/// Bytes of the records of all scalers' loads together. Up to 388 scalers have a complete day, and of a thousand each
+/// Bytes of the load histories of all scalers together. Up to 388 scalers have a complete day, and of a thousand each
 /// has nine hours.
 const MAX_LOAD_BYTES: usize = 32 << 20;
 
@@ -86,8 +86,8 @@ impl History {
         self.0.version.subscribe()
     }
 
-    /// Prepends another aggregator's load record to ours, and returns the seconds that it adds.
-    pub(crate) fn take_over_load(&self, key: &ScalerKey, older: &LoadRecord) -> usize {
+    /// Prepends another aggregator's load history to ours, and returns the seconds that it adds.
+    pub(crate) fn take_over_load(&self, key: &ScalerKey, older: &LoadHistory) -> usize {
         self.0.histories.write().prepend_load(key, older)
     }
 
@@ -120,7 +120,7 @@ impl History {
                 self.record(record, number);
             }
             let budget = self.0.histories.read().load_budget();
-            metrics.set_load_record_seconds(max_seconds(budget));
+            metrics.set_load_history_seconds(max_seconds(budget));
             let next = |version: &mut u64| *version = version.wrapping_add(1);
             self.0.version.send_modify(next);
             // Lets other tasks run during a flood of records.
@@ -211,7 +211,7 @@ impl Histories {
         });
     }
 
-    fn prepend_load(&mut self, key: &ScalerKey, older: &LoadRecord) -> usize {
+    fn prepend_load(&mut self, key: &ScalerKey, older: &LoadHistory) -> usize {
         let mut added = 0;
         self.change_load(key, |load, _, budget| added = load.prepend(older, budget));
         added
@@ -221,7 +221,7 @@ impl Histories {
     fn change_load(
         &mut self,
         key: &ScalerKey,
-        change: impl FnOnce(&mut LoadRecord, Option<&Decision>, usize),
+        change: impl FnOnce(&mut LoadHistory, Option<&Decision>, usize),
     ) {
         let budget = self.load_budget();
         if let Some(history) = self.scalers.get_mut(key) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use pushscale_decision::Decision;
 
-use super::load_record::LoadRecord;
+use super::load_history::LoadHistory;
 use super::point::Point;
 
 /// Points of an hour: one per [`POINT_SECONDS`](super::point::POINT_SECONDS).
@@ -71,7 +71,7 @@ pub(crate) struct ScalerHistory {
     /// The last decision.
     pub(crate) latest: Option<Latest>,
     /// The load of the last day.
-    pub(crate) load: Arc<LoadRecord>,
+    pub(crate) load: Arc<LoadHistory>,
     points: VecDeque<Point>,
     decisions: VecDeque<Arc<PastDecision>>,
     decision_bytes: usize,

@@ -8,7 +8,7 @@ use pushscale_decision::Decision;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::load_record::LoadSample;
+use super::load_history::LoadSample;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 

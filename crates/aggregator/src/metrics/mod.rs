@@ -50,7 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) event_writes: LabeledCounter<WriteOutcome>,
     dropped_reports: Counter,
     pub(crate) dropped_history_records: Counter,
-    load_record: Gauge,
+    load_history: Gauge,
     leader: Gauge,
     scalers: Gauge,
     pods: Gauge,
@@ -234,8 +234,8 @@ impl Metrics {
                 "dropped_history_records",
                 "Decisions missing on the status page because too many were made at once",
             ),
-            load_record: all.add(
-                "load_record_seconds",
+            load_history: all.add(
+                "load_history_seconds",
                 "Time for which the load of each PushScaler is kept; less than a day if there are too many of them",
             ),
             leader: all.add(
@@ -318,8 +318,8 @@ impl Metrics {
         self.dropped_reports.inc();
     }
 
-    pub(crate) fn set_load_record_seconds(&self, seconds: usize) {
-        self.load_record
+    pub(crate) fn set_load_history_seconds(&self, seconds: usize) {
+        self.load_history
             .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 

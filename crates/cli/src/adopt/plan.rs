@@ -170,7 +170,10 @@ pub(super) fn switch(
     };
     let record = record_of(source, object);
     let previous = scaler.and_then(stored_in);
-    if let Some(previous) = previous.as_ref().filter(|found| !is_record_of(found, source)) {
+    if let Some(previous) = previous
+        .as_ref()
+        .filter(|found| !is_record_of(found, source))
+    {
         return Err(SwitchError::AlreadyAdopted {
             scaler: name,
             from: format!("{} {}", previous["kind"], previous["metadata"]["name"]).replace('"', ""),

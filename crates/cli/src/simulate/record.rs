@@ -15,7 +15,7 @@ use crate::cluster::{ClusterError, ClusterOptions, Connection};
 /// The header, and two times ten seconds.
 const MIN_LINES: usize = 3;
 
-/// How long a line of the record lasts.
+/// How long a line of the load history lasts.
 const LINE_SECONDS: f64 = 10.0;
 
 /// Which PushScaler to take the load from.
@@ -45,7 +45,7 @@ pub(super) struct Record {
     start_delay: Option<f64>,
 }
 
-/// A line of the record. What is unknown is empty.
+/// A line of the load history. What is unknown is empty.
 #[derive(Debug, Deserialize)]
 struct Line {
     t_seconds: f64,
@@ -75,7 +75,7 @@ impl RecordOptions {
         self.from.is_none() && (self.aggregator.is_some() || !self.cluster.is_default())
     }
 
-    /// Reads the record; `None` without `--from`. The load is saved next to the scenario that will be saved.
+    /// Reads the load history; `None` without `--from`. The load is saved next to the scenario that will be saved.
     pub(super) fn read(&self, save: Option<&Path>) -> Result<Option<Record>, CommandError> {
         let Some(name) = &self.from else {
             return Ok(None);
@@ -90,7 +90,7 @@ impl RecordOptions {
         Ok(Some(record))
     }
 
-    /// Returns the record, and its load as CSV.
+    /// Returns the load history, and its load as CSV.
     async fn fetch(&self, name: &str) -> Result<(Record, String), ClusterError> {
         let cluster = self.cluster.connect().await?;
         let scaler = cluster.scaler(name).await?;
@@ -124,7 +124,7 @@ impl RecordOptions {
 }
 
 impl Record {
-    /// Returns the scenario's keys that the record determines.
+    /// Returns the scenario's keys that the load history determines.
     fn keys(&self) -> Vec<(&'static str, String)> {
         let measurements = &self.measurements;
         let known = [
@@ -155,7 +155,7 @@ impl Record {
         let start = self.trace.start.unwrap_or_default();
         let end = start + jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(0));
         let mut notes = vec![format!(
-            "record: {start:.0} to {end:.0}; the replicas of that time were {:.2} pod-hours",
+            "load history: {start:.0} to {end:.0}; its replicas used {:.2} pod-hours",
             self.measurements.pod_hours
         )];
         let keys = self.keys();
@@ -206,7 +206,7 @@ impl Measurements {
     }
 }
 
-/// Formats a measured time with three digits: the record has hardly more.
+/// Formats a measured time with three digits: the load history has hardly more.
 fn duration(seconds: f64) -> String {
     let factor = 10_f64.powf(2.0 - seconds.max(1e-6).log10().floor());
     let seconds = (seconds * factor).round() / factor;
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(
             record().notes(),
             [
-                "record: 2026-01-05T08:00:00Z to 2026-01-05T08:00:30Z; its replicas used 0.02 pod-hours",
+                "load history: 2026-01-05T08:00:00Z to 2026-01-05T08:00:30Z; its replicas used 0.02 pod-hours",
                 "measured: service 175ms, workers 8, pods 2, start-delay 42.5s",
             ]
         );

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use pushscale_protocol::{MAX_MODELS, PortState};
 use pushscale_reading::{Page, Queue};
 
-use super::throttle::Throttle;
 use super::port::Port;
+use super::throttle::Throttle;
 use super::token::Token;
 use crate::torchserve::{ModelList, Queues, RENEW_KEY_PATH, describe_path, list_path};
 

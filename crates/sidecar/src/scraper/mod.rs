@@ -1,8 +1,8 @@
 //! Scrapes a server: its metrics page and its queues.
 
 mod management;
-mod throttle;
 mod port;
+mod throttle;
 mod token;
 
 use std::collections::BTreeMap;

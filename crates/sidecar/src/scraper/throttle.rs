@@ -118,14 +118,20 @@ mod tests {
     #[test]
     fn descriptions_with_gpus_take_a_fifth_of_the_time() {
         let mut throttle = Throttle::new(SECOND);
-        assert_eq!(after_scrape_of(&mut throttle, &[(900, false)]), Duration::ZERO);
+        assert_eq!(
+            after_scrape_of(&mut throttle, &[(900, false)]),
+            Duration::ZERO
+        );
         assert_eq!(
             after_scrape_of(&mut throttle, &[(200, true), (200, true)]),
             2 * SECOND
         );
         // Small changes do not change the interval.
         assert_eq!(after_scrape_of(&mut throttle, &[(300, true)]), 2 * SECOND);
-        assert_eq!(after_scrape_of(&mut throttle, &[(4000, true)]), MAX_INTERVAL);
+        assert_eq!(
+            after_scrape_of(&mut throttle, &[(4000, true)]),
+            MAX_INTERVAL
+        );
         assert_eq!(after_scrape_of(&mut throttle, &[(100, true)]), SECOND / 2);
     }
 

@@ -14,7 +14,7 @@
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: PUSHSCALE_AGGREGATOR_POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
-# A new version takes over the record of the load from the former one.
+# A new version takes over the load history from the former one.
 - name: PUSHSCALE_AGGREGATOR_PEERS
   value: {{ printf "%s.%s.svc:8491" (include "pushscale.aggregator" .) .Release.Namespace }}
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS

@@ -1,4 +1,4 @@
-//! The record of the load: what the pods report appears in it, and what they do not report is a gap.
+//! The load history: what the pods report appears in it, and what they do not report is a gap.
 
 use pushscale_decision::Counters;
 

@@ -15,7 +15,7 @@ const MAX_BUCKETS: usize = 86_400 / LOAD_SECONDS as usize;
 /// Buckets are kept in blocks of this number.
 const BLOCK: usize = 360;
 
-/// The header of the record as CSV. The first two columns and the time are those of a trace.
+/// The header of the history as CSV. The first two columns and the time are those of a trace.
 const HEADER: &str =
     "t_seconds,requests_per_second,time,service_seconds,workers,pods_reporting,replicas\n";
 
@@ -50,13 +50,13 @@ struct Count(u16);
 
 /// The load of a scaler, in consecutive buckets of ten seconds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LoadRecord {
+pub(crate) struct LoadHistory {
     buckets: VecDeque<Bucket>,
     /// The number and the start of the last bucket.
     last: Option<(u64, Timestamp)>,
 }
 
-impl LoadRecord {
+impl LoadHistory {
     /// Adds the load of ten seconds, with what the last decision says about the fleet. Seconds before it that are
     /// missing are unknown.
     pub(super) fn add(&mut self, sample: &LoadSample, decision: Option<&Decision>, budget: usize) {
@@ -101,7 +101,7 @@ impl LoadRecord {
         self.buckets.shrink_to(max);
     }
 
-    /// Puts an older record before this one, within the budget, and returns the seconds that it adds. Seconds between
+    /// Puts an older history before this one, within the budget, and returns the seconds that it adds. Seconds between
     /// them are unknown.
     pub(super) fn prepend(&mut self, older: &Self, budget: usize) -> usize {
         let (Some((end, end_at)), own) = (older.last, self.first()) else {
@@ -135,7 +135,7 @@ impl LoadRecord {
     /// Parses what [`Self::csv`] returns; `None` if it is something else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let lines = text.strip_prefix(HEADER)?;
-        let mut record = Self::default();
+        let mut history = Self::default();
         for line in lines.lines().take(MAX_BUCKETS) {
             let mut fields = line.split(',').skip(1);
             let mut field = || fields.next();
@@ -151,16 +151,16 @@ impl LoadRecord {
             // The buckets of all aggregators begin at multiples of their length; the time is rounded to a second.
             let length = u64::from(LOAD_SECONDS);
             let number = (u64::try_from(start.as_second()).ok()? + length / 2) / length;
-            if record.last.is_some_and(|(last, _)| number != last + 1) {
+            if history.last.is_some_and(|(last, _)| number != last + 1) {
                 return None;
             }
-            record.buckets.push_back(bucket);
-            record.last = Some((number, start));
+            history.buckets.push_back(bucket);
+            history.last = Some((number, start));
         }
-        Some(record)
+        Some(history)
     }
 
-    /// Returns the record as CSV, which is a trace for `pushscale simulate`. What is unknown is empty.
+    /// Returns the history as CSV, which is a trace for `pushscale simulate`. What is unknown is empty.
     pub(crate) fn csv(&self) -> String {
         let mut text = HEADER.to_owned();
         let Some((_, last)) = self.last else {
@@ -282,7 +282,7 @@ fn max_buckets(budget: usize) -> usize {
     (budget / size_of::<Bucket>()).clamp(1, MAX_BUCKETS)
 }
 
-/// The seconds that a record with this budget in bytes covers at most.
+/// The seconds that a history with this budget in bytes covers at most.
 pub(super) fn max_seconds(budget: usize) -> usize {
     max_buckets(budget) * usize::from(LOAD_SECONDS)
 }
@@ -309,47 +309,47 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_a_trace_with_its_gaps() {
-        let mut record = LoadRecord::default();
-        assert_eq!(record.csv(), HEADER);
+    fn the_history_is_a_trace_with_its_gaps() {
+        let mut history = LoadHistory::default();
+        assert_eq!(history.csv(), HEADER);
         let decision = decision(steps(84.0));
         for (number, rate) in [(3, Some(2.5)), (4, None), (7, Some(0.0)), (7, Some(9.0))] {
-            record.add(&sample(number, rate), Some(&decision), usize::MAX);
+            history.add(&sample(number, rate), Some(&decision), usize::MAX);
         }
         let expected = "0,2.5,2026-01-05T08:00:30Z,0.125,4,0,3\n\
                         10,,2026-01-05T08:00:40Z,0.125,4,0,3\n\
                         20,,2026-01-05T08:00:50Z,,,,\n\
                         30,,2026-01-05T08:01:00Z,,,,\n\
                         40,0,2026-01-05T08:01:10Z,0.125,4,0,3\n";
-        assert_eq!(record.csv(), format!("{HEADER}{expected}"));
+        assert_eq!(history.csv(), format!("{HEADER}{expected}"));
     }
 
     #[test]
-    fn the_record_of_another_aggregator_goes_before_the_own_one() {
-        let record = |numbers: std::ops::Range<u64>, rate| {
-            let mut record = LoadRecord::default();
+    fn the_history_of_another_aggregator_goes_before_the_own_one() {
+        let history = |numbers: std::ops::Range<u64>, rate| {
+            let mut history = LoadHistory::default();
             for number in numbers {
-                record.add(&sample(number, Some(rate)), None, usize::MAX);
+                history.add(&sample(number, Some(rate)), None, usize::MAX);
             }
-            record
+            history
         };
-        let rates = |record: &LoadRecord| {
-            let csv = record.csv();
+        let rates = |history: &LoadHistory| {
+            let csv = history.csv();
             let rates = csv
                 .lines()
                 .skip(1)
                 .map(|line| line.split(',').nth(1).unwrap());
             rates.collect::<Vec<_>>().join(" ")
         };
-        let other = record(0..4, 1.0);
-        let older = LoadRecord::parse(&other.csv()).unwrap();
+        let other = history(0..4, 1.0);
+        let older = LoadHistory::parse(&other.csv()).unwrap();
         assert_eq!(older.csv(), other.csv());
         for (own, expected, added) in [
             // Nothing is measured yet, some seconds are missing, and both have measured some.
-            (record(0..0, 2.0), "1 1 1 1", 40),
-            (record(6..8, 2.0), "1 1 1 1   2 2", 40),
-            (record(2..5, 2.0), "1 1 2 2 2", 20),
-            (record(0..2, 2.0), "2 2", 0),
+            (history(0..0, 2.0), "1 1 1 1", 40),
+            (history(6..8, 2.0), "1 1 1 1   2 2", 40),
+            (history(2..5, 2.0), "1 1 2 2 2", 20),
+            (history(0..2, 2.0), "2 2", 0),
         ] {
             let mut own = own;
             assert_eq!(own.prepend(&older, usize::MAX), added, "{expected}");
@@ -359,29 +359,29 @@ mod tests {
             own.add(&sample(8, Some(3.0)), None, usize::MAX);
             assert!(rates(&own).ends_with(" 3"), "{}", rates(&own));
         }
-        let mut own = record(4..5, 2.0);
+        let mut own = history(4..5, 2.0);
         assert_eq!(own.prepend(&older, 3 * size_of::<Bucket>()), 20);
         assert_eq!(rates(&own), "1 1 2");
-        let mut months_later = record(1_000_000..1_000_001, 2.0);
+        let mut months_later = history(1_000_000..1_000_001, 2.0);
         assert_eq!(months_later.prepend(&older, usize::MAX), 0);
         for other in ["", "t_seconds,requests_per_second\n0,1\n", "<html>"] {
-            assert!(LoadRecord::parse(other).is_none(), "{other}");
+            assert!(LoadHistory::parse(other).is_none(), "{other}");
         }
     }
 
     #[test]
     fn a_day_takes_87_kb_and_the_oldest_buckets_make_room() {
-        let mut record = LoadRecord::default();
+        let mut history = LoadHistory::default();
         for number in 0..10_000 {
-            record.add(&sample(number, Some(1.0)), None, usize::MAX);
+            history.add(&sample(number, Some(1.0)), None, usize::MAX);
         }
-        assert_eq!(record.buckets.len(), MAX_BUCKETS);
-        assert_eq!(record.bytes(), 86_400);
+        assert_eq!(history.buckets.len(), MAX_BUCKETS);
+        assert_eq!(history.bytes(), 86_400);
         let budget = 10_000;
-        assert!(record.exceeds(budget));
-        record.trim(budget);
-        assert!(!record.exceeds(budget) && record.bytes() <= budget);
-        let csv = record.csv();
+        assert!(history.exceeds(budget));
+        history.trim(budget);
+        assert!(!history.exceeds(budget) && history.bytes() <= budget);
+        let csv = history.csv();
         assert_eq!(csv.lines().count(), 1001);
         assert!(
             csv.lines()
@@ -391,8 +391,8 @@ mod tests {
             "{csv:.200}"
         );
         // A pause of months is a day of gaps.
-        record.add(&sample(10_000_000, Some(1.0)), None, usize::MAX);
-        assert_eq!(record.buckets.len(), MAX_BUCKETS);
+        history.add(&sample(10_000_000, Some(1.0)), None, usize::MAX);
+        assert_eq!(history.buckets.len(), MAX_BUCKETS);
     }
 
     #[test]
