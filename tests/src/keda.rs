@@ -27,13 +27,13 @@ const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 const OPERATOR: &str = "keda-operator";
 const ADAPTER: &str = "keda-metrics-apiserver";
 
-/// The address of the external scaler that docs/EXTERNAL_METRICS.md names.
+/// The address of the external scaler that docs/EXTERNAL-METRICS.md names.
 const DOCUMENTED_ADDRESS: &str = "pushscale-keda.pushscale.svc.cluster.local:8497";
 
-/// Returns the objects that docs/EXTERNAL_METRICS.md tells a user of KEDA to create: a PushScaler and a ScaledObject.
+/// Returns the objects that docs/EXTERNAL-METRICS.md tells a user of KEDA to create: a PushScaler and a ScaledObject.
 /// `address` replaces that of the external scaler.
 pub fn documented_objects(namespace: &str, address: Option<&str>) -> [Value; 2] {
-    let page = Document::read("EXTERNAL_METRICS.md");
+    let page = Document::read("EXTERNAL-METRICS.md");
     let text = page.section("KEDA").file("keda.yaml");
     assert!(text.contains(DOCUMENTED_ADDRESS), "{text}");
     let text = text.replace(DOCUMENTED_ADDRESS, address.unwrap_or(DOCUMENTED_ADDRESS));

@@ -28,19 +28,19 @@ const PROGRAMS: [&str; 11] = [
 
 /// The sections that a test follows: page, heading, and the test. `*` are all sections.
 const FOLLOWED: [(&str, &str, &str); 15] = [
-    ("docs/EXTERNAL_METRICS.md", "Enabling it", PUBLISHED_HPA),
+    ("docs/EXTERNAL-METRICS.md", "Enabling it", PUBLISHED_HPA),
     (
-        "docs/EXTERNAL_METRICS.md",
+        "docs/EXTERNAL-METRICS.md",
         "Selecting the pods",
         PUBLISHED_HPA,
     ),
     (
-        "docs/EXTERNAL_METRICS.md",
+        "docs/EXTERNAL-METRICS.md",
         "The published HPA",
         PUBLISHED_HPA,
     ),
     (
-        "docs/EXTERNAL_METRICS.md",
+        "docs/EXTERNAL-METRICS.md",
         "KEDA",
         "tests/tests/node/keda.rs",
     ),

@@ -55,11 +55,11 @@ const SETTINGS: &[Setting] = settings! {
     tls_mode = "disabled", Kind::OneOf(&["disabled", "files"]),
         "`files`: TLS, with the certificate in `TLS_DIR`; `disabled`: plain HTTP";
     tls_dir = TLS_DIR, Kind::Text, "With `files`: the directory of `tls.crt` and `tls.key`, read every 10 s";
-    external_metrics = "false", Kind::Boolean, "Serve `external.metrics.k8s.io` (docs/EXTERNAL_METRICS.md)";
+    external_metrics = "false", Kind::Boolean, "Serve `external.metrics.k8s.io` (docs/EXTERNAL-METRICS.md)";
     external_metrics_listen = "[::]:8496", Kind::Address, "With `external_metrics`: address of the API, over TLS";
     external_metrics_tls_dir = EXTERNAL_METRICS_TLS_DIR, Kind::Text,
         "With `external_metrics`: the directory of `tls.crt` and `tls.key`, read every 10 s";
-    keda = "false", Kind::Boolean, "Serve an external scaler for KEDA (docs/EXTERNAL_METRICS.md)";
+    keda = "false", Kind::Boolean, "Serve an external scaler for KEDA (docs/EXTERNAL-METRICS.md)";
     keda_listen = "[::]:8497", Kind::Address, "With `keda`: address of the scaler, gRPC without TLS";
 };
 

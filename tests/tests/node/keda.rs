@@ -1,4 +1,4 @@
-//! docs/EXTERNAL_METRICS.md, "KEDA": the operator of KEDA, installed as a user installs it, scales real TorchServe pods
+//! docs/EXTERNAL-METRICS.md, "KEDA": the operator of KEDA, installed as a user installs it, scales real TorchServe pods
 //! by the external scaler of the chart.
 
 use pushscale_api::Algorithm;
@@ -28,7 +28,7 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
     };
     let fleet = Fleet::create(&node.cluster, &node.torchserve, "models", &options);
     reader.follow(
-        Document::read("EXTERNAL_METRICS.md").section("KEDA"),
+        Document::read("EXTERNAL-METRICS.md").section("KEDA"),
         |_| {},
     );
     until(TIMEOUT, "started", || fleet.replicas() == 1);

@@ -1,4 +1,4 @@
-//! docs/EXTERNAL_METRICS.md, without KEDA: the published HPA scales real TorchServe pods, without Prometheus and
+//! docs/EXTERNAL-METRICS.md, without KEDA: the published HPA scales real TorchServe pods, without Prometheus and
 //! without an adapter.
 
 use pushscale_api::Algorithm;
@@ -15,7 +15,7 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
         return;
     };
     let mut reader = node.reader("published-hpa");
-    let page = Document::read("EXTERNAL_METRICS.md");
+    let page = Document::read("EXTERNAL-METRICS.md");
     let options = FleetOptions {
         scaled: false,
         ..ChartNode::fleet(Algorithm::Model)

@@ -32,7 +32,7 @@ fn adopted_manifests_match_the_expected_texts() {
 
 #[test]
 fn the_printed_hpa_is_that_of_the_page() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/EXTERNAL_METRICS.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/EXTERNAL-METRICS.md");
     let page = fs::read_to_string(page).unwrap();
     let file = |name: &str| -> Value {
         let (_, text) = page.split_once(&format!("```yaml\n# {name}\n")).unwrap();

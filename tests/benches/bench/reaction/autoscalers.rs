@@ -133,7 +133,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
     let documented = match autoscaler {
         Autoscaler::Model | Autoscaler::Ratio => Vec::new(),
         Autoscaler::Hpa => {
-            let page = Document::read("EXTERNAL_METRICS.md");
+            let page = Document::read("EXTERNAL-METRICS.md");
             let scaler = page.section("Selecting the pods").file("pushscaler.yaml");
             let hpa = page.section("The published HPA").file("hpa.yaml");
             [scaler, hpa].into_iter().flat_map(objects).collect()

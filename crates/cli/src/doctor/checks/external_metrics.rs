@@ -44,7 +44,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Option<Finding> {
         format!("{seen}: Available={status}"),
         format!("{why}; HorizontalPodAutoscalers on external metrics do not scale"),
         format!(
-            "check that the aggregators in namespace {namespace} are ready, and that the API server reaches Service {service} (docs/EXTERNAL_METRICS.md, externalMetrics.port)"
+            "check that the aggregators in namespace {namespace} are ready, and that the API server reaches Service {service} (docs/EXTERNAL-METRICS.md, externalMetrics.port)"
         ),
     ))
 }
@@ -68,7 +68,7 @@ pub(super) fn inactive(subject: &str, hpa: &HorizontalPodAutoscaler) -> Option<F
         format!("{subject}: HorizontalPodAutoscaler {name}: ScalingActive=False, {reason}"),
         format!("it does not scale: {message}"),
         format!(
-            "see kubectl -n {} describe hpa {name}, and for the metrics of Pushscale docs/EXTERNAL_METRICS.md, An unknown value is an error",
+            "see kubectl -n {} describe hpa {name}, and for the metrics of Pushscale docs/EXTERNAL-METRICS.md, An unknown value is an error",
             metadata.namespace.as_deref().unwrap_or_default()
         ),
     ))
