@@ -311,7 +311,7 @@ impl Bound {
         let tls = push_security.certificate.is_some();
         let service_for = move |address| {
             let ingest = Arc::clone(&ingest);
-            let budget = ingest.budget.of(address);
+            let budget = ingest.budget.for_address(address);
             let connection = Arc::new(ConnectionToken::new(tls));
             service_fn(move |request| {
                 let (connection, budget) = (Arc::clone(&connection), budget.clone());

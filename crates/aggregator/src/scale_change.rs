@@ -24,7 +24,7 @@ pub(crate) struct DecidingFigures {
 }
 
 impl DecidingFigures {
-    pub(crate) fn of(decision: &Decision) -> Self {
+    pub(crate) fn from_decision(decision: &Decision) -> Self {
         // The first one of equal proposals, as in the policy's order.
         let metrics = decision.metrics.iter().rev();
         let Some(metric) = metrics.max_by_key(|metric| metric.proposed) else {
@@ -60,7 +60,7 @@ pub(crate) fn scale_change(
     to: u32,
     reason: &ScaleReason,
 ) -> ScaleChange {
-    let figures = DecidingFigures::of(decision);
+    let figures = DecidingFigures::from_decision(decision);
     let int32 = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     ScaleChange {
         time: Time(Timestamp::UNIX_EPOCH),

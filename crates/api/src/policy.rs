@@ -46,7 +46,7 @@ pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
         Some(pod_seconds) => violation_price_of(pod_seconds, &mut problems),
     };
     if let Some(schedules) = &spec.schedules
-        && let Err(found) = Schedules::of(schedules)
+        && let Err(found) = Schedules::parse(schedules)
     {
         problems.extend(found);
     }

@@ -77,7 +77,7 @@ impl Schedules {
     /// # Errors
     ///
     /// Returns all problems at once. The API server validates neither time zones nor that the cron time can occur.
-    pub fn of(schedules: &[Schedule]) -> Result<Self, Vec<SpecProblem>> {
+    pub fn parse(schedules: &[Schedule]) -> Result<Self, Vec<SpecProblem>> {
         let mut problems = Vec::new();
         let parsed = schedules
             .iter()
@@ -242,7 +242,9 @@ mod tests {
     }
 
     fn floor(schedules: &[Schedule], at: &str) -> (Option<u32>, String) {
-        let floor = Schedules::of(schedules).unwrap().floor(at.parse().unwrap());
+        let floor = Schedules::parse(schedules)
+            .unwrap()
+            .floor(at.parse().unwrap());
         let until = floor
             .until
             .map_or("never".to_owned(), |until| until.to_string());
@@ -344,7 +346,7 @@ mod tests {
             schedule("0 0 L 12 *", 1, None),
             schedule("0 0 * JUL,AUG 5#2", 1, None),
         ];
-        let problems = Schedules::of(&wrong).unwrap_err();
+        let problems = Schedules::parse(&wrong).unwrap_err();
         let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             messages,

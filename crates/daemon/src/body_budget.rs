@@ -49,10 +49,10 @@ impl BodyBudget {
     }
 
     /// Returns the budget of an address.
-    pub fn of(&self, address: IpAddr) -> AddressBudget {
+    pub fn for_address(&self, address: IpAddr) -> AddressBudget {
         AddressBudget {
             limits: self.limits,
-            units: self.units.of(address),
+            units: self.units.for_client(address),
         }
     }
 }
@@ -109,7 +109,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_largest_body_waits_until_its_address_has_no_other_body() {
-        let budget = BodyBudget::new(&LIMITS, LIMITS.body).of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let budget =
+            BodyBudget::new(&LIMITS, LIMITS.body).for_address(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let small = budget.reserve(1).await.unwrap();
         let second = budget.reserve(LIMITS.body).await;
         assert!(matches!(second, Err(BodyError::AddressBusy)));
@@ -122,7 +123,7 @@ mod tests {
     async fn a_body_that_does_not_fit_into_the_total_is_not_the_fault_of_its_address() {
         let budget = BodyBudget::new(&LIMITS, LIMITS.body);
         let reserve = |last| {
-            let address = budget.of(IpAddr::V4(Ipv4Addr::new(198, 18, 0, last)));
+            let address = budget.for_address(IpAddr::V4(Ipv4Addr::new(198, 18, 0, last)));
             async move { address.reserve(LIMITS.body).await }
         };
         let _held = (reserve(1).await.unwrap(), reserve(2).await.unwrap());

@@ -43,7 +43,7 @@ impl<K: Eq + Hash> FairSemaphore<K> {
     }
 
     /// Returns the permits of a client.
-    pub fn of(&self, client: K) -> ClientSemaphore {
+    pub fn for_client(&self, client: K) -> ClientSemaphore {
         let mut by_client = self.by_client.lock();
         let own = by_client.get(&client).and_then(Weak::upgrade);
         let own = own.unwrap_or_else(|| {
@@ -125,11 +125,23 @@ mod tests {
     #[test]
     fn one_address_cannot_hold_all_permits() {
         let semaphore = FairSemaphore::new(8, 3);
-        let one = semaphore.of(address(1));
+        let one = semaphore.for_client(address(1));
         let held = one.acquire(3).now_or_never().unwrap();
         // A second connection of the address shares its permits.
-        assert!(semaphore.of(address(1)).acquire(1).now_or_never().is_none());
-        assert!(semaphore.of(address(2)).acquire(3).now_or_never().is_some());
+        assert!(
+            semaphore
+                .for_client(address(1))
+                .acquire(1)
+                .now_or_never()
+                .is_none()
+        );
+        assert!(
+            semaphore
+                .for_client(address(2))
+                .acquire(3)
+                .now_or_never()
+                .is_some()
+        );
         drop(held);
         assert!(one.acquire(3).now_or_never().is_some());
     }
@@ -137,7 +149,12 @@ mod tests {
     #[test]
     fn all_addresses_together_cannot_hold_more_than_the_total() {
         let semaphore = FairSemaphore::new(8, 3);
-        let acquire = |last| semaphore.of(address(last)).acquire(3).now_or_never();
+        let acquire = |last| {
+            semaphore
+                .for_client(address(last))
+                .acquire(3)
+                .now_or_never()
+        };
         let one = acquire(1).unwrap();
         let _two = acquire(2).unwrap();
         assert!(acquire(3).is_none());
@@ -148,11 +165,14 @@ mod tests {
     #[test]
     fn unused_addresses_are_removed() {
         let semaphore = FairSemaphore::new(8, 3);
-        let kept = semaphore.of(address(255));
+        let kept = semaphore.for_client(address(255));
         for last in 0..200 {
-            drop(semaphore.of(address(last)));
+            drop(semaphore.for_client(address(last)));
         }
         assert!(semaphore.by_client.lock().len() < 20);
-        assert!(Arc::ptr_eq(&kept.own, &semaphore.of(address(255)).own));
+        assert!(Arc::ptr_eq(
+            &kept.own,
+            &semaphore.for_client(address(255)).own
+        ));
     }
 }

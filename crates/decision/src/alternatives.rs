@@ -68,7 +68,7 @@ impl Decision {
                 found.add(excludes, &step.to_string(), &change);
             }
         }
-        if let Some(need) = Need::of(&self.steps) {
+        if let Some(need) = Need::largest(&self.steps) {
             need.complete(desired, &mut found);
         }
         complete_with_ratio(&self.steps, desired, &mut found);
@@ -138,7 +138,9 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
         }
         Step::OutOfBounds { .. } => (Both, "the next decision follows the readings"),
         // With several models, the need of another one explains more.
-        Step::Idle | Step::Needed { .. } if Need::of(all).is_none() => (More, "requests arrive"),
+        Step::Idle | Step::Needed { .. } if Need::largest(all).is_none() => {
+            (More, "requests arrive")
+        }
         Step::Contradicted => (Both, "the pods without a reading report"),
         Step::NoQuorum { .. } => (Fewer, "80% of the pods report: see the condition Fresh"),
         Step::KeptWhilePending { replicas, .. } if keeps(replicas) => {
@@ -188,7 +190,7 @@ struct Need {
 }
 
 impl Need {
-    fn of(steps: &[Step]) -> Option<Self> {
+    fn largest(steps: &[Step]) -> Option<Self> {
         let mut current = 0.0;
         let mut largest: Option<Self> = None;
         for step in steps {

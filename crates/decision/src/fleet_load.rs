@@ -23,7 +23,7 @@ pub struct FleetLoad {
 
 impl FleetLoad {
     /// Sums up `pods` at `now`.
-    pub(crate) fn of<'a>(pods: impl Iterator<Item = &'a FleetPod>, now: Moment) -> Self {
+    pub(crate) fn measure<'a>(pods: impl Iterator<Item = &'a FleetPod>, now: Moment) -> Self {
         let mut load = Self {
             waiting: Some(0),
             ..Self::default()

@@ -18,7 +18,7 @@ pub struct MeasuredLoad {
 
 impl MeasuredLoad {
     /// Sums up the models in these seconds since the origin.
-    pub(crate) fn of(models: &[ModelState], seconds: Range<u64>) -> Self {
+    pub(crate) fn measure(models: &[ModelState], seconds: Range<u64>) -> Self {
         let length = seconds.end.saturating_sub(seconds.start) as f64;
         let (mut rate, mut completed, mut served) = (None, 0.0, 0.0);
         for model in models {

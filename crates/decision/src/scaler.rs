@@ -251,13 +251,13 @@ impl Scaler {
 
     /// Returns the load of the pods that report at `now`.
     pub fn load(&self, now: Moment) -> FleetLoad {
-        FleetLoad::of(self.fleet.pods(), now)
+        FleetLoad::measure(self.fleet.pods(), now)
     }
 
     /// Returns the load in these seconds since the origin; unknown for seconds more than 300 s ago, and with
     /// `algorithm: Ratio`. Readings for the last three seconds may be missing.
     pub fn measured_load(&self, seconds: Range<u64>) -> MeasuredLoad {
-        MeasuredLoad::of(&self.models, seconds)
+        MeasuredLoad::measure(&self.models, seconds)
     }
 
     /// Returns the learned time from the creation of a pod until it is ready; `None` before one was observed.

@@ -127,7 +127,7 @@ impl Bound {
         let budget = Arc::new(BodyBudget::new(&BODY_LIMITS, MAX_BODY_BYTES));
         let service_of = move |address, _: &_| {
             let admission = Arc::clone(&admission);
-            let budget = budget.of(address);
+            let budget = budget.for_address(address);
             service_fn(move |request| Arc::clone(&admission).respond(budget.clone(), request))
         };
         let certificate = ServerCertificate::default();

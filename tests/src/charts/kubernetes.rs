@@ -21,22 +21,24 @@ impl Kubernetes {
     /// Returns a reference to the definition of a type.
     pub(super) fn reference(&mut self, name: &str) -> Value {
         match name {
-            "Affinity" => self.of::<core::Affinity>(),
-            "ContainerPort" => self.of::<core::ContainerPort>(),
-            "EnvVar" => self.of::<core::EnvVar>(),
-            "HorizontalPodAutoscalerBehavior" => self.of::<HorizontalPodAutoscalerBehavior>(),
-            "Lifecycle" => self.of::<core::Lifecycle>(),
-            "LocalObjectReference" => self.of::<core::LocalObjectReference>(),
-            "NetworkPolicyPeer" => self.of::<NetworkPolicyPeer>(),
-            "PodSecurityContext" => self.of::<core::PodSecurityContext>(),
-            "Probe" => self.of::<core::Probe>(),
-            "Quantity" => self.of::<Quantity>(),
-            "ResourceRequirements" => self.of::<core::ResourceRequirements>(),
-            "SecurityContext" => self.of::<core::SecurityContext>(),
-            "Toleration" => self.of::<core::Toleration>(),
-            "TopologySpreadConstraint" => self.of::<core::TopologySpreadConstraint>(),
-            "Volume" => self.of::<core::Volume>(),
-            "VolumeMount" => self.of::<core::VolumeMount>(),
+            "Affinity" => self.schema_for::<core::Affinity>(),
+            "ContainerPort" => self.schema_for::<core::ContainerPort>(),
+            "EnvVar" => self.schema_for::<core::EnvVar>(),
+            "HorizontalPodAutoscalerBehavior" => {
+                self.schema_for::<HorizontalPodAutoscalerBehavior>()
+            }
+            "Lifecycle" => self.schema_for::<core::Lifecycle>(),
+            "LocalObjectReference" => self.schema_for::<core::LocalObjectReference>(),
+            "NetworkPolicyPeer" => self.schema_for::<NetworkPolicyPeer>(),
+            "PodSecurityContext" => self.schema_for::<core::PodSecurityContext>(),
+            "Probe" => self.schema_for::<core::Probe>(),
+            "Quantity" => self.schema_for::<Quantity>(),
+            "ResourceRequirements" => self.schema_for::<core::ResourceRequirements>(),
+            "SecurityContext" => self.schema_for::<core::SecurityContext>(),
+            "Toleration" => self.schema_for::<core::Toleration>(),
+            "TopologySpreadConstraint" => self.schema_for::<core::TopologySpreadConstraint>(),
+            "Volume" => self.schema_for::<core::Volume>(),
+            "VolumeMount" => self.schema_for::<core::VolumeMount>(),
             other => panic!("no type {other} here yet: add it"),
         }
     }
@@ -61,7 +63,7 @@ impl Kubernetes {
         all
     }
 
-    fn of<T: JsonSchema>(&mut self) -> Value {
+    fn schema_for<T: JsonSchema>(&mut self) -> Value {
         self.0.subschema_for::<T>().to_value()
     }
 }

@@ -80,7 +80,7 @@ impl Authenticator {
         };
         let (digest, reviewed) = match bearer(headers) {
             Some(token) => {
-                let digest = TokenDigest::of(token);
+                let digest = TokenDigest::new(token);
                 (digest, self.review(reviews, token, digest, address).await?)
             }
             None => {

@@ -129,10 +129,10 @@ impl Reviews {
         let mut begun = None;
         let review = async {
             // First the address's own: the tokens of one address occupy only one request of the pods that they name.
-            let _of_address = self.by_address.of(address).acquire(1).await;
+            let _of_address = self.by_address.for_client(address).acquire(1).await;
             let (reserved, shared) = (
-                self.reserved.of(permit.pod().clone()),
-                self.shared.of(address),
+                self.reserved.for_client(permit.pod().clone()),
+                self.shared.for_client(address),
             );
             let _request = tokio::select! {
                 biased;

@@ -24,7 +24,7 @@ pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
     /// Hashes a token. This takes a microsecond, so it should not be done while a lock is held.
-    pub(super) fn of(token: &str) -> Self {
+    pub(super) fn new(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 }

@@ -11,7 +11,7 @@ const SCHEMA: u32 = 1;
 
 /// Logs a decision. docs/REFERENCE.md documents the fields. A field that is unknown is absent.
 pub(super) fn log(key: &ScalerKey, target: &TargetRef, decision: &Decision) {
-    let figures = DecidingFigures::of(decision);
+    let figures = DecidingFigures::from_decision(decision);
     let (outcome, reason) = match &decision.outcome {
         Outcome::Scale { reason, .. } => ("scale", reason_text(reason)),
         Outcome::Recommend { reason, .. } => ("recommend", reason_text(reason)),

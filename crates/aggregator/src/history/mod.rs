@@ -141,7 +141,7 @@ impl History {
                 is_new,
             } => {
                 // Rendered before the lock is taken.
-                let point = Point::of(&decision, at.as_second());
+                let point = Point::from_decision(&decision, at.as_second());
                 let past = is_new.then(|| PastDecision::new(number, at, &decision));
                 let latest = Latest { at, decision };
                 let change = |history: &mut ScalerHistory, budget| {

@@ -77,7 +77,7 @@ pub(crate) struct Point {
 
 impl Point {
     /// Returns the figures of a decision at this Unix time in seconds.
-    pub(crate) fn of(decision: &Decision, second: i64) -> Self {
+    pub(crate) fn from_decision(decision: &Decision, second: i64) -> Self {
         let mut point = Self::unknown(second);
         let metrics = decision.metrics.iter().rev();
         let metric = metrics.max_by_key(|metric| metric.proposed);

@@ -83,7 +83,7 @@ fn metrics() -> Metrics {
 
 #[test]
 fn a_point_has_the_figures_of_the_steps() {
-    let point = Point::of(&decision(steps(84.0)), 1234);
+    let point = Point::from_decision(&decision(steps(84.0)), 1234);
     assert_eq!(point.second(), 1230);
     let close = |series, expected: f64| {
         let found = point.get(series).unwrap();

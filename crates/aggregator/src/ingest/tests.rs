@@ -41,7 +41,7 @@ async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
     });
     let service_for = move |address, _: &_| {
         let ingest = Arc::clone(&ingest);
-        let budget = ingest.budget.of(address);
+        let budget = ingest.budget.for_address(address);
         let connection = Arc::new(ConnectionToken::new(false));
         service_fn(move |request| {
             let (connection, budget) = (Arc::clone(&connection), budget.clone());

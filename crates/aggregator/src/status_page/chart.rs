@@ -234,7 +234,7 @@ mod tests {
         let begin = 1_000_000;
         let seconds = (begin..).step_by(10);
         let point = |(load, second): (&Option<f64>, i64)| match load {
-            Some(load) => Point::of(&decision(steps(*load)), second),
+            Some(load) => Point::from_decision(&decision(steps(*load)), second),
             None => Point::unknown(second),
         };
         loads.iter().zip(seconds).map(point).collect()

@@ -187,7 +187,7 @@ fn deletion_of(scaler: &DynamicObject, status: Option<&PushScalerStatus>) -> Sca
 /// Problems in the schedules are reported with the policy's.
 fn schedules_of(spec: &PushScalerSpec) -> Schedules {
     let schedules = spec.schedules.as_deref().unwrap_or_default();
-    Schedules::of(schedules).unwrap_or_default()
+    Schedules::parse(schedules).unwrap_or_default()
 }
 
 /// Returns the target, with empty names if the spec has none.

@@ -125,7 +125,7 @@ pub struct Expected {
 
 impl Expected {
     /// Returns all compared parts of a decision.
-    pub fn of(decision: &Decision) -> Self {
+    pub fn from_decision(decision: &Decision) -> Self {
         Self {
             desired: decision.desired(),
             conditions: status_and_reason(&decision.conditions),

@@ -113,7 +113,7 @@ impl RecordOptions {
         }
         let record = Record {
             trace: parse_trace("load.csv", &csv).map_err(|errors| problem(errors.to_string()))?,
-            measurements: Measurements::of(&csv).map_err(|error| problem(error.to_string()))?,
+            measurements: Measurements::parse(&csv).map_err(|error| problem(error.to_string()))?,
             file: None,
             name: name.clone(),
             spec: scaler.spec,
@@ -182,7 +182,7 @@ impl Record {
 }
 
 impl Measurements {
-    fn of(csv: &str) -> Result<Self, csv::Error> {
+    fn parse(csv: &str) -> Result<Self, csv::Error> {
         let mut reader = ReaderBuilder::new().from_reader(csv.as_bytes());
         let lines: Vec<Line> = reader.deserialize().collect::<Result<_, _>>()?;
         let (mut served, mut requests, mut pod_seconds) = (0.0, 0.0, 0.0);
@@ -237,7 +237,7 @@ mod tests {
             spec: spec.unwrap(),
             trace: parse_trace("load.csv", CSV).unwrap(),
             file: None,
-            measurements: Measurements::of(CSV).unwrap(),
+            measurements: Measurements::parse(CSV).unwrap(),
             start_delay: Some(42.5),
         }
     }
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!((found.workers, found.pods), (Some(8), Some(2)));
         assert!((found.pod_hours - 60.0 / 3600.0).abs() < 1e-9);
         let empty = "t_seconds,requests_per_second,time,service_seconds,workers,pods_reporting,replicas\n0,,,,,,\n";
-        assert_eq!(Measurements::of(empty).unwrap(), Measurements::default());
+        assert_eq!(Measurements::parse(empty).unwrap(), Measurements::default());
     }
 
     #[test]

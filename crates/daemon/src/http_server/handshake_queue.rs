@@ -31,7 +31,7 @@ impl HandshakeQueue {
 
     /// Runs a handshake when it is its turn.
     pub(super) async fn run<T>(&self, client: IpAddr, handshake: impl Future<Output = T>) -> T {
-        let permit = self.0.of(client).acquire(1).await;
+        let permit = self.0.for_client(client).acquire(1).await;
         let mut handshake = pin!(handshake);
         if let Ok(done) = timeout(PERMIT_TIME, handshake.as_mut()).await {
             return done;

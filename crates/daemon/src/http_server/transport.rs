@@ -187,7 +187,7 @@ mod tests {
         // An oversized record, which fails the handshake as soon as it is read.
         client.write_all(&[22, 3, 1, 255, 255]).await.unwrap();
         let other = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
-        let permit = tls.queue.0.of(other).acquire(1).await;
+        let permit = tls.queue.0.for_client(other).acquire(1).await;
         let mut accepted = pin!(tls.accept(peer.ip(), stream));
         for _ in 0..10_000 {
             tokio::select! {

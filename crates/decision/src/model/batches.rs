@@ -161,7 +161,7 @@ impl Batches {
 
     fn wait_if(&self, occupied: Occupied, wait: Wait, variability: Variability) -> f64 {
         let workers = f64::from(self.workers);
-        occupied.service * wait.of(occupied.all_busy, workers, variability)
+        occupied.service * wait.with_probability(occupied.all_busy, workers, variability)
     }
 
     /// Returns the highest rate per pod, in requests per second, at which a pod with its own queue keeps `target`

@@ -76,7 +76,7 @@ pub(crate) struct HoldSetting {
 }
 
 impl HoldSetting {
-    fn of(index: usize) -> Self {
+    fn from_index(index: usize) -> Self {
         let (hold, rest) = (index % HOLDS.len(), index / HOLDS.len());
         Self {
             hold: HOLDS[hold],
@@ -120,7 +120,7 @@ pub(crate) struct Need {
 visit!(Need: now, ahead);
 
 impl Need {
-    fn of(self, trend: usize) -> f64 {
+    fn with_trend(self, trend: usize) -> f64 {
         if trend == 1 { self.ahead } else { self.now }
     }
 }
@@ -222,7 +222,8 @@ visit!(Cost: kept, violations);
 
 impl Default for HoldBacktest {
     fn default() -> Self {
-        let initial = (0..SETTINGS).find(|index| HoldSetting::of(*index).required_saving() == 0.0);
+        let initial =
+            (0..SETTINGS).find(|index| HoldSetting::from_index(*index).required_saving() == 0.0);
         Self {
             needs: Default::default(),
             minutes: Default::default(),
@@ -243,7 +244,7 @@ impl Default for HoldBacktest {
 impl HoldBacktest {
     /// Returns the cheapest setting.
     pub(crate) fn setting(&self) -> HoldSetting {
-        HoldSetting::of(self.best)
+        HoldSetting::from_index(self.best)
     }
 
     /// Returns the highest need of the last `window`, including the seconds since the last evaluation.
@@ -251,7 +252,7 @@ impl HoldBacktest {
         let trend = usize::from(self.setting().trend);
         let window = window.as_secs_f64();
         let recent = self.needs[trend].highest(evaluations(window));
-        let recent = recent.max(self.highest_since_evaluation.of(trend));
+        let recent = recent.max(self.highest_since_evaluation.with_trend(trend));
         let minutes = to_u32_saturating((window / 60.0).ceil()) as usize;
         if evaluations(window) > NEEDS {
             recent.max(self.minutes[trend].highest(minutes))
@@ -321,7 +322,7 @@ impl HoldBacktest {
         };
         let mut lowest = f64::INFINITY;
         for trend in 0..TRENDS {
-            self.needs[trend].push(highest.of(trend));
+            self.needs[trend].push(highest.with_trend(trend));
             if self.evaluations.is_multiple_of(EVALUATIONS_PER_MINUTE) {
                 let highest = self.needs[trend].highest(EVALUATIONS_PER_MINUTE as usize);
                 self.minutes[trend].push(highest);
@@ -332,7 +333,7 @@ impl HoldBacktest {
                 let (kept, serving) = (held.highest(1), held.lowest(delay + 1));
                 for headroom in 0..HEADROOMS.len() {
                     let index = (trend * HEADROOMS.len() + headroom) * HOLDS.len() + hold;
-                    let setting = HoldSetting::of(index);
+                    let setting = HoldSetting::from_index(index);
                     if index == used {
                         replayed.kept = setting.pods(kept);
                         replayed.serving = setting.pods(serving);

@@ -187,7 +187,7 @@ impl Profile {
             let Some(expected) = rates.expected(second, delay, period) else {
                 continue;
             };
-            let found = rates.of(second / rates.bucket).unwrap_or(0.0);
+            let found = rates.rate(second / rates.bucket).unwrap_or(0.0);
             let more = (pods(expected.ahead) - replayed.kept).max(0.0);
             // Only the pods that a recurring load needs avoid violations by prediction. Further pods would avoid
             // violations that happen by chance: 30 min after a fall to a seventh, 6 replicas became 46.
@@ -243,8 +243,8 @@ impl Rates {
     /// Returns the known rates, the oldest first; `None` if there are none.
     fn series(&self) -> Option<RateSeries> {
         let oldest = (self.newest + 1).saturating_sub(self.rates.len() as u64);
-        let first_bucket = (oldest..=self.newest).find(|bucket| self.of(*bucket).is_some())?;
-        let rate = |bucket| self.of(bucket).map(to_f32);
+        let first_bucket = (oldest..=self.newest).find(|bucket| self.rate(*bucket).is_some())?;
+        let rate = |bucket| self.rate(bucket).map(to_f32);
         Some(RateSeries {
             bucket_seconds: self.bucket,
             first_bucket,
@@ -288,17 +288,17 @@ impl Rates {
         let then = second.checked_sub(period)?;
         let ready = then + u64::from(to_u32_saturating(delay + LEAD_SECONDS));
         let ahead = (then / self.bucket..=ready / self.bucket)
-            .filter_map(|bucket| self.of(bucket))
+            .filter_map(|bucket| self.rate(bucket))
             .reduce(f64::max)?;
         Some(Expected {
             period,
-            now: self.of(then / self.bucket).unwrap_or(0.0),
+            now: self.rate(then / self.bucket).unwrap_or(0.0),
             ahead,
         })
     }
 
     /// Returns the rate of a bucket, if it is known.
-    fn of(&self, bucket: u64) -> Option<f64> {
+    fn rate(&self, bucket: u64) -> Option<f64> {
         let kept = bucket <= self.newest && bucket + self.rates.len() as u64 > self.newest;
         let rate = self.rates[self.index(bucket)];
         (kept && rate >= 0.0).then(|| rate.into())

@@ -58,12 +58,17 @@ impl Wait {
         if spare <= 0.0 {
             return f64::INFINITY;
         }
-        self.of(erlang_c(load, workers), spare, variability)
+        self.with_probability(erlang_c(load, workers), spare, variability)
     }
 
     /// Returns the wait, in units of the service time, if a request waits with the probability `waiting`, and then for
     /// 1 / `spare` service times on average.
-    pub(super) fn of(self, waiting: f64, spare: f64, variability: Variability) -> f64 {
+    pub(super) fn with_probability(
+        self,
+        waiting: f64,
+        spare: f64,
+        variability: Variability,
+    ) -> f64 {
         match self {
             Self::Mean => variability * waiting / spare,
             Self::Exceeded(share) => {
@@ -139,7 +144,8 @@ pub(crate) fn pooled_pods(
         }
         let all = f64::from(pods * workers);
         let enough = f64::from(pods) >= by_bound
-            && wait.of(from_blocked(blocked, load, all), all - load, variability) <= target;
+            && wait.with_probability(from_blocked(blocked, load, all), all - load, variability)
+                <= target;
         if enough || pods >= max {
             return pods;
         }

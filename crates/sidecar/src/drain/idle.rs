@@ -127,7 +127,7 @@ impl IdleDetector {
         // The queue of a model that was not described in this scrape may have requests.
         let is_complete =
             queues.is_some_and(|queues| page.models.keys().all(|name| queues.contains_key(name)));
-        let queues = queues.map(|queues| Queues::of(queues.values()));
+        let queues = queues.map(|queues| Queues::sum(queues.values()));
         let waiting = queues.filter(|_| is_complete).map(|queues| queues.waiting);
         self.queues = queues.or(self.queues);
         self.compare(scrape.at, page, waiting);
@@ -152,7 +152,7 @@ impl IdleDetector {
     }
 
     fn compare(&mut self, at: Duration, page: &Page, waiting: Option<f64>) {
-        let now = Totals::of(page);
+        let now = Totals::from_page(page);
         let elapsed = at.saturating_sub(std::mem::replace(&mut self.at, at));
         let gauge = now.completions.services.iter().copied().flatten();
         let gauge = gauge.reduce(f64::max);
@@ -189,7 +189,7 @@ impl IdleDetector {
 }
 
 impl Totals {
-    fn of(page: &Page) -> Self {
+    fn from_page(page: &Page) -> Self {
         let sum =
             |of: fn(&Counters) -> Option<f64>| page.models.values().filter_map(of).sum::<f64>();
         Self {
@@ -217,7 +217,7 @@ impl Completions {
 }
 
 impl Queues {
-    fn of<'a>(queues: impl Iterator<Item = &'a Queue>) -> Self {
+    fn sum<'a>(queues: impl Iterator<Item = &'a Queue>) -> Self {
         queues.fold(Self::default(), |sum, queue| Self {
             waiting: sum.waiting + queue.waiting,
             slots: sum.slots + queue.slots(),

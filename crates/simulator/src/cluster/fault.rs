@@ -93,7 +93,7 @@ pub enum PodCount {
 
 impl PodCount {
     /// Returns the number of affected pods, of this number of ready ones.
-    pub fn of(self, ready: usize) -> usize {
+    pub fn affected(self, ready: usize) -> usize {
         match self {
             Self::Number(number) => ready.min(number as usize),
             Self::Share(share) => {

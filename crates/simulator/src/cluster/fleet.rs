@@ -271,7 +271,7 @@ impl Fleet {
         let mut ready: Vec<usize> = (0..self.pods.len())
             .filter(|index| self.pods[*index].state == PodState::Ready)
             .collect();
-        let count = count.of(ready.len());
+        let count = count.affected(ready.len());
         let mut picked = Vec::new();
         while picked.len() < count {
             picked.push(ready.swap_remove(random.random_range(0..ready.len())));

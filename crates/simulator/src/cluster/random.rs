@@ -19,7 +19,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn of(seed: u64) -> Self {
+    pub(super) fn from_seed(seed: u64) -> Self {
         // SplitMix64 expands the seed, so that neighbouring seeds give independent streams.
         let stream = |number: u64| Random::seed_from_u64(seed.wrapping_mul(8).wrapping_add(number));
         Self {

@@ -70,7 +70,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(spec: &'a ClusterSpec, seed: u64) -> Self {
-        let mut streams = Streams::of(seed);
+        let mut streams = Streams::from_seed(seed);
         let fleet = Fleet::new(spec, &mut streams.pods);
         Self {
             spec,

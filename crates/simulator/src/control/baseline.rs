@@ -109,7 +109,7 @@ impl FromStr for Baseline {
             word: word.to_owned(),
             problem,
         };
-        let mut settings = Settings::of(settings).map_err(wrong)?;
+        let mut settings = Settings::parse(settings).map_err(wrong)?;
         let found = match name {
             "hpa" => {
                 let default = HpaOptions::default();
@@ -217,7 +217,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn of(text: Option<&str>) -> Result<Self, String> {
+    fn parse(text: Option<&str>) -> Result<Self, String> {
         let mut settings = Self {
             pairs: Vec::new(),
             alone: None,

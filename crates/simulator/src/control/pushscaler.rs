@@ -83,7 +83,7 @@ impl PushScaling {
             None
         } else {
             Some(Clock {
-                schedules: Schedules::of(schedules).map_err(PushScalerError::Spec)?,
+                schedules: Schedules::parse(schedules).map_err(PushScalerError::Spec)?,
                 start: start.ok_or(PushScalerError::NoStart)?,
                 floor: None,
             })

@@ -111,7 +111,7 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Trace, InputErrors> {
         let problem = format!("it is empty: it must begin with the header {SECONDS},{COUNTS}");
         return Err(InputErrors::one(name, problem));
     };
-    let Some(columns) = Columns::of(header) else {
+    let Some(columns) = Columns::parse(header) else {
         let problem = format!(
             "the first line is {}: it must be the header {SECONDS},{COUNTS} or {SECONDS},{RATES}",
             shortened(header)
@@ -146,8 +146,8 @@ struct Columns {
 }
 
 impl Columns {
-    /// Finds the columns in a header.
-    fn of(header: &str) -> Option<Self> {
+    /// Parses a header.
+    fn parse(header: &str) -> Option<Self> {
         let names: Vec<&str> = header.split(',').collect();
         let column = |wanted: &str| names.iter().position(|name| *name == wanted);
         let (value, is_rate) = match (column(COUNTS), column(RATES)) {

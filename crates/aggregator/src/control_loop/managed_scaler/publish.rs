@@ -79,7 +79,7 @@ pub(super) struct Warnings {
 impl Warnings {
     /// Returns the decision's warnings. Those about a metric are left out until it has been missing for a while,
     /// because every metric is missing at startup.
-    fn of(&mut self, now: Moment, decision: &Decision) -> Vec<Warning> {
+    fn due(&mut self, now: Moment, decision: &Decision) -> Vec<Warning> {
         let is_metric_warning = |warning: &Warning| {
             matches!(
                 warning.reason,
@@ -120,7 +120,7 @@ impl ManagedScaler {
         leads: bool,
         effects: &mut Effects,
     ) {
-        for warning in self.warnings.of(context.now, &decision) {
+        for warning in self.warnings.due(context.now, &decision) {
             self.warn(context, warning.reason, warning.message, effects);
         }
         let decision = Arc::new(decision);

@@ -142,7 +142,7 @@ impl Segment {
                         facts: std::mem::take(&mut facts),
                         at_nanos: nanos(*at),
                         target: target.into(),
-                        expect: Some(Expected::of(decision)),
+                        expect: Some(Expected::from_decision(decision)),
                     });
                     continue;
                 }

@@ -80,7 +80,7 @@ fn facts(generation: i64, changes: Value) -> ScalerFacts {
     let target = TargetRef::deployment("models", "torchserve");
     let mut facts = ScalerFacts::new(watch, target, policy_of(&spec).unwrap());
     facts.generation = Some(generation);
-    facts.schedules = Schedules::of(&schedules).unwrap();
+    facts.schedules = Schedules::parse(&schedules).unwrap();
     facts.spec = Some(spec);
     facts
 }

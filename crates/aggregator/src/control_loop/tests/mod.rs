@@ -352,7 +352,7 @@ impl Fixture {
             target: target(&reference.name),
             watch: watch(name),
             policy: policy_of(&spec),
-            schedules: Schedules::of(&schedules).unwrap_or_default(),
+            schedules: Schedules::parse(&schedules).unwrap_or_default(),
             spec: Some(Arc::new(spec)),
             conditions: Conditions::default(),
             last_scale_time: None,

@@ -94,7 +94,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    fn of(file: &Path) -> Self {
+    fn of_file(file: &Path) -> Self {
         match file.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("json") => Self::Prometheus,
             Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
@@ -112,7 +112,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<ExitCode, CommandError> {
         .files
         .first()
         .map_or(Path::new("-"), PathBuf::as_path);
-    let format = options.format.unwrap_or_else(|| Format::of(first));
+    let format = options.format.unwrap_or_else(|| Format::of_file(first));
     let gap = options.gap.map(|gap| gap.as_secs().max(1));
     let mut importer = Importer::new(format, options.import.clone(), gap);
     for file in &options.files {

@@ -138,7 +138,7 @@ impl RangeQueries {
         let mut sum = Samples::new();
         let mut rates_of_gaps = Vec::new();
         for counter in self.series.into_values() {
-            let Some(durations) = Durations::of(counter.keys(), gap) else {
+            let Some(durations) = Durations::compute(counter.keys(), gap) else {
                 continue;
             };
             for ((second, value), (next, after)) in counter.iter().zip(counter.iter().skip(1)) {

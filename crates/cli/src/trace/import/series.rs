@@ -66,7 +66,7 @@ pub(super) struct Durations {
 impl Durations {
     /// Computes the durations of samples at these seconds, in order; `None` if there are fewer than two. With `gap`,
     /// a longer distance is a gap; otherwise one in which a sample is missing.
-    pub(super) fn of<'a>(
+    pub(super) fn compute<'a>(
         seconds: impl Iterator<Item = &'a i64> + Clone,
         gap: Option<i64>,
     ) -> Option<Self> {
@@ -106,7 +106,7 @@ pub(super) fn spread(
     are_counts: bool,
     gap: Option<i64>,
 ) -> Result<Series, String> {
-    let durations = Durations::of(samples.keys(), gap)
+    let durations = Durations::compute(samples.keys(), gap)
         .ok_or("fewer than two times: a value lasts until the time of the next one")?;
     let start = samples.keys().next().copied().unwrap_or_default();
     let mut values: Vec<Option<f64>> = Vec::new();
