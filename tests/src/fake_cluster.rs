@@ -194,7 +194,7 @@ impl FakeCluster {
         self.send(Event::ScalerApplied(Arc::new(facts))).await;
         self.send(Event::TargetRead {
             watch: watch.clone(),
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us: false,
             scale: Ok(scale(replicas)),
         })
@@ -232,7 +232,7 @@ impl FakeCluster {
     pub async fn set_replicas(&self, replicas: u32) {
         self.send(Event::TargetRead {
             watch: watch_of(SCALER),
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us: false,
             scale: Ok(scale(replicas)),
         })

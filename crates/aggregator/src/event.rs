@@ -41,7 +41,7 @@ pub enum Event {
         /// The watch of the target.
         watch: WatchId,
         /// When the read began. The scale may have changed since.
-        began: Instant,
+        start: Instant,
         /// Whether an aggregator wrote the replicas last.
         written_by_us: bool,
         /// The scale.
@@ -51,7 +51,7 @@ pub enum Event {
     /// leader's last status.
     StatusesRead {
         /// When the read began.
-        began: Instant,
+        start: Instant,
         /// The statuses.
         statuses: BTreeMap<ScalerKey, StoredStatus>,
     },

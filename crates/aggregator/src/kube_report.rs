@@ -170,9 +170,9 @@ impl NewestReport for StatusReport {
             ..PatchParams::default()
         };
         let metrics = &writer.metrics;
-        let begun = Instant::now();
+        let start = Instant::now();
         let ended =
-            |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
+            |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, start, succeeded);
         let written = request(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await;
         let error = match written {
             Ok(_) => {
@@ -218,7 +218,7 @@ impl NewestReport for CheckpointReport {
         if !self.is_last {
             self.stored.attempt(self.at);
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut written = self.store(&api).await;
         if self.is_conflict(&written) && self.read_own(&api).await {
             written = self.store(&api).await;
@@ -234,7 +234,7 @@ impl NewestReport for CheckpointReport {
         let is_missing = error.as_ref().and_then(RequestError::code) == Some(NOT_FOUND);
         let succeeded = is_missing || error.is_none();
         let request = ApiRequest::CheckpointWrite;
-        writer.metrics.api_request_ended(request, begun, succeeded);
+        writer.metrics.api_request_ended(request, start, succeeded);
         let error = error?;
         if is_missing {
             static LOGGED: Once = Once::new();
@@ -345,9 +345,9 @@ async fn write_event(
         action,
         secondary: None,
     };
-    let begun = Instant::now();
+    let start = Instant::now();
     let published = request(TIMEOUT, recorder.publish(&event, &regarding)).await;
-    metrics.api_request_ended(ApiRequest::EventWrite, begun, published.is_ok());
+    metrics.api_request_ended(ApiRequest::EventWrite, start, published.is_ok());
     let Err(error) = published else {
         return metrics.event_writes.increment(WriteOutcome::Written);
     };

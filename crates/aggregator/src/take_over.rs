@@ -53,9 +53,9 @@ enum TakeOverError {
 
 /// Asks the aggregators behind `peers`, a host and its admin port, for the load histories of all scalers.
 pub(crate) async fn run(peers: String, history: History) {
-    let started = Instant::now();
+    let start = Instant::now();
     let mut asked = HashSet::new();
-    while started.elapsed() < WITHIN {
+    while start.elapsed() < WITHIN {
         if let Err(error) = ask_all(&peers, &history, &mut asked).await {
             let error = error_chain(&error);
             tracing::info!(%peers, %error, "failed to take over the load history");
@@ -199,7 +199,7 @@ mod tests {
             .unwrap()
     }
 
-    fn started(subject: &Arc<ScalerSubject>) -> History {
+    fn start(subject: &Arc<ScalerSubject>) -> History {
         let history = History::default();
         let at = Timestamp::from_second(NOON + 60).unwrap();
         history.record_decision(subject, at, &Arc::new(decision(steps(10.0))));
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_aggregator_takes_over_the_load_histories_of_the_others() {
         let shutdown = Shutdown::new();
-        let history = started(&subject("a"));
+        let history = start(&subject("a"));
         let mut asked = HashSet::new();
         let peer = former(Ipv4Addr::new(127, 0, 0, 2), &shutdown).await;
         // The queue of the former aggregator may still contain some of it.
@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn an_aggregator_does_not_ask_itself_and_repeats_what_fails() {
         let shutdown = Shutdown::new();
-        let history = started(&subject("a"));
+        let history = start(&subject("a"));
         let mut asked = HashSet::new();
         // Connections to this address come from it.
         let own = former(Ipv4Addr::LOCALHOST, &shutdown).await;

@@ -126,7 +126,7 @@ impl Reviews {
         permit: &mut ReviewPermit,
         displaced: Displaced,
     ) -> ReviewResult {
-        let mut begun = None;
+        let mut start = None;
         let review = async {
             // First the address's own: the tokens of one address occupy only one request of the pods that they name.
             let _of_address = self.by_address.for_client(address).acquire(1).await;
@@ -143,7 +143,7 @@ impl Reviews {
                 // The other branch of the select below ends it.
                 return pending().await;
             };
-            begun = Some(Instant::now());
+            start = Some(Instant::now());
             self.reviewer.review(&waiting.token).await
         };
         let result = tokio::select! {
@@ -178,10 +178,10 @@ impl Reviews {
         };
         self.metrics.token_reviews.increment(outcome);
         // A review that timed out in the queue was not a request to the API server.
-        if let Some(begun) = begun {
+        if let Some(start) = start {
             let succeeded = outcome != ReviewOutcome::Failed;
             self.metrics
-                .api_request_ended(ApiRequest::TokenReview, begun, succeeded);
+                .api_request_ended(ApiRequest::TokenReview, start, succeeded);
         }
         result
     }

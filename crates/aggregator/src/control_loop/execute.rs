@@ -248,9 +248,9 @@ impl ControlLoop {
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire().await;
-            let begun = Instant::now();
+            let start = Instant::now();
             let found = scale_target.read_checkpoint(&watch.scaler).await;
-            metrics.api_request_ended(ApiRequest::CheckpointRead, begun, api_succeeded(&found));
+            metrics.api_request_ended(ApiRequest::CheckpointRead, start, api_succeeded(&found));
             if let Ok(found) = &found {
                 stored.record(found.as_ref().map(|found| &found.metadata));
             }

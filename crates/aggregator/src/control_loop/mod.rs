@@ -164,7 +164,7 @@ impl ControlLoop {
                 },
                 () = tokio::time::sleep_until(next) => None,
             };
-            let begun = Instant::now();
+            let start = Instant::now();
             if let Some(event) = event {
                 self.handle(event);
             }
@@ -176,7 +176,7 @@ impl ControlLoop {
             }
             self.decide_due();
             self.history.send_removals();
-            self.metrics.turn_ended(begun.elapsed());
+            self.metrics.turn_ended(start.elapsed());
             self.heartbeat.beat();
         }
         self.report_at_exit(&mut events).await;
@@ -220,18 +220,18 @@ impl ControlLoop {
             }
             Event::TargetRead {
                 watch,
-                began,
+                start,
                 written_by_us,
                 scale,
             } => {
                 let read = ScaleRead {
-                    began,
+                    start,
                     written_by_us,
                     scale,
                 };
                 self.apply_scale(&watch, read);
             }
-            Event::StatusesRead { began, statuses } => self.statuses_read(began, statuses),
+            Event::StatusesRead { start, statuses } => self.statuses_read(start, statuses),
             Event::PodApplied {
                 watch,
                 uid,

@@ -59,11 +59,11 @@ impl ControlLoop {
     /// Continues the statuses that the previous leader has written.
     pub(super) fn statuses_read(
         &mut self,
-        began: Instant,
+        start: Instant,
         mut statuses: BTreeMap<ScalerKey, StoredStatus>,
     ) {
         let mut keys = self.keys();
-        keys.retain(|key| self.scalers[key].awaits_status(began));
+        keys.retain(|key| self.scalers[key].awaits_status(start));
         for key in keys {
             let stored = statuses.remove(&key);
             self.with_scaler(&key, |scaler, context, effects| {

@@ -16,9 +16,9 @@ pub(super) async fn write_scale(
     to: u32,
     metrics: &Metrics,
 ) -> Result<Written, ScaleError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     let outcome = scale_target.write(target, uid, from, to).await;
-    metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
+    metrics.api_request_ended(ApiRequest::ScaleWrite, start, api_succeeded(&outcome));
     outcome
 }
 

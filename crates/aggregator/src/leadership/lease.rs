@@ -134,15 +134,15 @@ impl Candidate {
 
     /// Writes the Lease, unless another candidate holds it.
     async fn renew(&mut self) -> Written {
-        let begun = Instant::now();
-        let Some(record) = self.election.next(begun, Timestamp::now()) else {
+        let start = Instant::now();
+        let Some(record) = self.election.next(start, Timestamp::now()) else {
             self.leadership.follow();
             return Written::No;
         };
         let written = self.write(&record).await;
         if matches!(written, Written::Yes) {
             // The term counts from before the request: the others count from when they see it.
-            self.leadership.lead_until(begun + RENEW_DEADLINE);
+            self.leadership.lead_until(start + RENEW_DEADLINE);
         }
         written
     }
@@ -162,9 +162,9 @@ impl Candidate {
 
     /// Reads the Lease. Returns whether its state is known.
     async fn read(&mut self) -> bool {
-        let begun = Instant::now();
+        let start = Instant::now();
         let read = request(TIMEOUT, self.leases.get_opt(&self.settings.name)).await;
-        self.request_ended(begun, read.is_ok());
+        self.request_ended(start, read.is_ok());
         match read {
             Ok(Some(lease)) => {
                 self.failing = false;
@@ -194,11 +194,11 @@ impl Candidate {
                 None => self.leases.create(&params, &lease).await,
             }
         };
-        let begun = Instant::now();
+        let start = Instant::now();
         let written = request(TIMEOUT, write).await;
         let code = written.as_ref().err().and_then(RequestError::code);
         let is_outdated = matches!(code, Some(CONFLICT | NOT_FOUND));
-        self.request_ended(begun, is_outdated || written.is_ok());
+        self.request_ended(start, is_outdated || written.is_ok());
         match written {
             Ok(stored) => {
                 self.failing = false;
@@ -215,9 +215,9 @@ impl Candidate {
         }
     }
 
-    fn request_ended(&self, begun: Instant, succeeded: bool) {
+    fn request_ended(&self, start: Instant, succeeded: bool) {
         self.metrics
-            .api_request_ended(ApiRequest::Lease, begun, succeeded);
+            .api_request_ended(ApiRequest::Lease, start, succeeded);
     }
 
     fn failed(&mut self, error: &RequestError) {

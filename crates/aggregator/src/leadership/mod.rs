@@ -170,15 +170,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_renewal_moves_the_end() {
         let leadership = Leadership::following();
-        let begun = Instant::now();
-        leadership.lead_until(begun + Duration::from_secs(7));
+        let start = Instant::now();
+        leadership.lead_until(start + Duration::from_secs(7));
         let renewed = leadership.clone();
         let renewal = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            renewed.lead_until(begun + Duration::from_secs(12));
+            renewed.lead_until(start + Duration::from_secs(12));
         };
         tokio::join!(leadership.ended(1), renewal);
-        assert_eq!(begun.elapsed(), Duration::from_secs(12));
+        assert_eq!(start.elapsed(), Duration::from_secs(12));
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,8 +206,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_is_abandoned_at_once_when_another_candidate_leads() {
         let leadership = Leadership::following();
-        let begun = Instant::now();
-        leadership.lead_until(begun + Duration::from_secs(7));
+        let start = Instant::now();
+        leadership.lead_until(start + Duration::from_secs(7));
         let follower = leadership.clone();
         let write = leadership.write(tokio::time::sleep(Duration::from_secs(5)));
         let end = async {
@@ -216,7 +216,7 @@ mod tests {
         };
         let (written, ()) = tokio::join!(write, end);
         assert_eq!(written, None);
-        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
         // A second term is a new one, even if the end of the first went unnoticed.
         leadership.lead_until(Instant::now() + Duration::from_secs(7));
         assert_eq!(leadership.term(), Some(2));
@@ -228,7 +228,7 @@ mod tests {
     async fn a_leader_resigns_after_its_last_write() {
         let leadership = Leadership::following();
         leadership.lead_until(Instant::now() + Duration::from_secs(7));
-        let begun = Instant::now();
+        let start = Instant::now();
         let write = leadership.write_in(1, tokio::time::sleep(Duration::from_millis(300)));
         let (written, (has_ended, next)) = tokio::join!(write, async {
             let resigned = leadership.resign(Duration::from_millis(500));
@@ -237,7 +237,7 @@ mod tests {
             tokio::join!(resigned, next)
         });
         assert_eq!((written, has_ended, next), (Some(()), true, None));
-        assert_eq!(begun.elapsed(), Duration::from_millis(300));
+        assert_eq!(start.elapsed(), Duration::from_millis(300));
         assert_eq!(leadership.term(), None);
     }
 
@@ -249,9 +249,9 @@ mod tests {
         // A status does not delay the end.
         let status = leadership.write(tokio::time::sleep(Duration::from_secs(5)));
         let resigned = leadership.resign(Duration::from_millis(500));
-        let begun = Instant::now();
+        let start = Instant::now();
         let (written, status, has_ended) = tokio::join!(write, status, resigned);
         assert_eq!((written, status, has_ended), (None, None, false));
-        assert_eq!(begun.elapsed(), Duration::from_millis(500));
+        assert_eq!(start.elapsed(), Duration::from_millis(500));
     }
 }

@@ -354,14 +354,14 @@ impl Metrics {
 
     /// Records a request to the API server. An error that is part of normal operation, such as a conflict, is a success
     /// of the API server.
-    pub(crate) fn api_request_ended(&self, request: ApiRequest, begun: Instant, succeeded: bool) {
+    pub(crate) fn api_request_ended(&self, request: ApiRequest, start: Instant, succeeded: bool) {
         let labels = ApiRequestLabels {
             request: label_value(&request),
             outcome: outcome(succeeded),
         };
         self.api_requests
             .get_or_create(&labels)
-            .observe(begun.elapsed().as_secs_f64());
+            .observe(start.elapsed().as_secs_f64());
     }
 
     /// A request for an external metric got its response, with a value or an error.

@@ -107,9 +107,9 @@ async fn run(watches: Watches, reread: Arc<Notify>, events: mpsc::Sender<Event>)
                 tasks.spawn(watches.clone().read_statuses(events.clone()));
                 store.reread()
             }
-            Finished { watch, target, began, scale } = reads.next() => {
+            Finished { watch, target, start, scale } = reads.next() => {
                 let succeeded = scale.is_ok();
-                let effects = store.scale_read(&watch, began, scale);
+                let effects = store.scale_read(&watch, start, scale);
                 reads.finish(watch, target, succeeded, effects.is_none());
                 effects.unwrap_or_default()
             }
@@ -170,12 +170,12 @@ impl Watches {
         let parameters = ListParams::default();
         let mut backoff = SCALE_BACKOFF;
         loop {
-            let began = Instant::now();
+            let start = Instant::now();
             match request(STATUSES_TIMEOUT, api.list(&parameters)).await {
                 Ok(found) => {
                     let found = found.items.into_iter().filter_map(objects::scaler);
                     let statuses = found.map(|scaler| scaler.stored_status()).collect();
-                    let read = Event::StatusesRead { began, statuses };
+                    let read = Event::StatusesRead { start, statuses };
                     return drop(events.send(read).await);
                 }
                 Err(error) => {

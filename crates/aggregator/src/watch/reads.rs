@@ -32,7 +32,7 @@ pub(super) struct Reads {
 pub(super) struct Finished {
     pub(super) watch: WatchId,
     pub(super) target: TargetRef,
-    pub(super) began: Instant,
+    pub(super) start: Instant,
     pub(super) scale: Result<Scale, ScaleError>,
 }
 
@@ -82,14 +82,14 @@ impl Reads {
         self.futures.push(Box::pin(async move {
             sleep(delay).await;
             let permit = limit.acquire().await;
-            let began = Instant::now();
+            let start = Instant::now();
             let scale = scale_target.read(&target).await;
-            metrics.api_request_ended(ApiRequest::ScaleRead, began, api_succeeded(&scale));
+            metrics.api_request_ended(ApiRequest::ScaleRead, start, api_succeeded(&scale));
             drop(permit);
             Finished {
                 watch,
                 target,
-                began,
+                start,
                 scale,
             }
         }));

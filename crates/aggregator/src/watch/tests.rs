@@ -224,8 +224,8 @@ async fn a_new_leader_reads_the_statuses_that_its_watch_has_not_delivered() {
         }
     };
     loop {
-        if let Event::StatusesRead { began, statuses } = next(&mut events).await {
-            assert!(began >= promoted);
+        if let Event::StatusesRead { start, statuses } = next(&mut events).await {
+            assert!(start >= promoted);
             let (key, status) = statuses.into_iter().next().unwrap();
             assert_eq!(key.to_string(), "models/torchserve");
             assert_eq!(status.replicas_before, Some(2));
@@ -328,7 +328,7 @@ async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_
     let client = client.await;
     let mut registry = Registry::default();
     let (_events, task) = start_with(client, &mut registry);
-    let began = Instant::now();
+    let start = Instant::now();
     let repeated = async {
         while lists.lock().len() < LISTS {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -338,7 +338,7 @@ async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_
     assert!(pod_metric(&registry, "watch_restarts_total") >= 7.0);
     let idle = pod_metric(&registry, "watch_idle_seconds");
     assert!(
-        idle >= (Instant::now() - began).as_secs_f64() - 1.0,
+        idle >= (Instant::now() - start).as_secs_f64() - 1.0,
         "{idle}"
     );
     let lists = lists.lock();
@@ -387,7 +387,7 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
     });
     let mut registry = Registry::default();
     let (mut events, task) = start_with(client, &mut registry);
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         if let Event::PodsUnknown { why, .. } = next(&mut events).await {
             let message = "cannot watch pods".to_owned();
@@ -402,7 +402,7 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
             .ok();
     }
     let idle = pod_metric(&registry, "watch_idle_seconds");
-    assert!(idle >= began.elapsed().as_secs_f64() - 1.0, "{idle}");
+    assert!(idle >= start.elapsed().as_secs_f64() - 1.0, "{idle}");
     forbidden.store(false, Ordering::Relaxed);
     let mut are_listed = false;
     // Simulated time: nothing more happens.

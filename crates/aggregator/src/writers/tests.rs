@@ -210,12 +210,12 @@ impl Fixture {
 
     /// Shuts down. Returns what is written until the process exits, and when that is.
     async fn stop(mut self) -> (Vec<String>, Duration) {
-        let began = Instant::now();
+        let start = Instant::now();
         self.shutdown.cancel();
         drop(self.reports);
         let exit = self.tasks.run_until(&self.shutdown, SHUTDOWN_GRACE);
         exit.await.unwrap();
-        (self.server.take_writes(), began.elapsed())
+        (self.server.take_writes(), start.elapsed())
     }
 }
 
@@ -245,10 +245,10 @@ async fn a_candidate_takes_the_lease_once_it_is_ready() {
     let fixture = Fixture::start(readiness);
     until(|| fixture.server.0.lock().reads >= 3).await;
     assert_eq!(fixture.server.take_writes(), [""; 0]);
-    let began = Instant::now();
+    let start = Instant::now();
     drop(latch);
     fixture.elected().await;
-    assert!(began.elapsed() < Duration::from_millis(100));
+    assert!(start.elapsed() < Duration::from_millis(100));
     fixture.stop().await;
 }
 

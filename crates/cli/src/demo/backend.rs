@@ -168,7 +168,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         Event::HpasListed(BTreeSet::new()),
         Event::TargetRead {
             watch: watch_id(),
-            began: tokio::time::Instant::now(),
+            start: tokio::time::Instant::now(),
             written_by_us: false,
             scale: Ok(scale(1)),
         },

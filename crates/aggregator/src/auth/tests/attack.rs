@@ -139,7 +139,7 @@ async fn attackers_that_know_two_pods_do_not_delay_other_pods() {
     }
     // Two reserved requests of each pod, and all 16 others.
     assert_eq!(reviewer.reviews(), 20);
-    let begun = Instant::now();
+    let start = Instant::now();
     let tokens: Vec<_> = (1000..1500)
         .map(|pod| token(&claims_of(pod, 3600), "good"))
         .collect();
@@ -149,6 +149,6 @@ async fn attackers_that_know_two_pods_do_not_delay_other_pods() {
     let pods = futures_util::future::join_all(pods).await;
     assert!(pods.iter().all(Result::is_ok), "{pods:?}");
     // Their reviews have not waited for the end of an attacker's.
-    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(cached(&authenticator), (500, 32));
 }

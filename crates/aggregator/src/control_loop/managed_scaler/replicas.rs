@@ -68,7 +68,7 @@ pub(super) struct OwnChange {
 /// A read of the scale.
 pub(crate) struct ScaleRead {
     /// When it began. The scale may have changed since.
-    pub(crate) began: Instant,
+    pub(crate) start: Instant,
     /// Whether an aggregator wrote the replicas last.
     pub(crate) written_by_us: bool,
     pub(crate) scale: Result<Scale, ScaleError>,
@@ -165,7 +165,7 @@ impl Replicas {
                 own = self.follow(scale.replicas, read.written_by_us);
             }
             self.last = Some(scale.replicas);
-            if self.taking_over.is_some_and(|since| read.began >= since) {
+            if self.taking_over.is_some_and(|since| read.start >= since) {
                 self.taking_over = None;
             }
         }
@@ -302,7 +302,7 @@ mod tests {
 
     fn read(replicas: u32) -> ScaleRead {
         ScaleRead {
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us: true,
             scale: Ok(Scale {
                 replicas,

@@ -28,7 +28,7 @@ impl RecordedSegments {
 /// A snapshot, and the inputs and decisions since.
 #[derive(Debug)]
 pub(super) struct Segment {
-    began: Moment,
+    start: Moment,
     spec: Option<Arc<PushScalerSpec>>,
     memory: Snapshot,
     entries: Vec<(Moment, Entry)>,
@@ -94,7 +94,7 @@ impl Segment {
         let memory = scaler.snapshot();
         let spec_size = spec.as_deref().map_or(0, spec_size);
         Self {
-            began: now,
+            start: now,
             spec,
             size: size_of::<Self>() + spec_size + memory.size(),
             memory,
@@ -163,7 +163,7 @@ impl Segment {
         }
         (!steps.is_empty()).then_some(())?;
         Some(Recording {
-            name: format!("{name} from {} s on", self.began.since_origin().as_secs()),
+            name: format!("{name} from {} s on", self.start.since_origin().as_secs()),
             release: env!("CARGO_PKG_VERSION").to_owned(),
             spec: PushScalerSpec::clone(self.spec.as_ref()?),
             memory: Some(self.memory.to_string()),

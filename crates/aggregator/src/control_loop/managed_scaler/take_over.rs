@@ -21,9 +21,9 @@ impl ManagedScaler {
         self.wake_at(context.now, effects);
     }
 
-    /// Whether a status that was read from `began` on is to be continued.
-    pub(crate) fn awaits_status(&self, began: Instant) -> bool {
-        self.status_unread.is_some_and(|since| began >= since)
+    /// Whether a status that was read from `start` on is to be continued.
+    pub(crate) fn awaits_status(&self, start: Instant) -> bool {
+        self.status_unread.is_some_and(|since| start >= since)
     }
 
     /// Continues the status that the previous leader has written, if there is one of this object and target.

@@ -117,7 +117,7 @@ impl Fixture {
             effects: Effects::new(),
         };
         let read = ScaleRead {
-            began: context.instant,
+            start: context.instant,
             written_by_us: false,
             scale: Ok(scale(1)),
         };

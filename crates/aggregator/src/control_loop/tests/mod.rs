@@ -305,7 +305,7 @@ impl Fixture {
     fn read_by(&mut self, name: &str, replicas: u32, written_by_us: bool) {
         self.handle(Event::TargetRead {
             watch: watch(name),
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us,
             scale: Ok(scale(replicas)),
         });
@@ -324,7 +324,7 @@ impl Fixture {
         let scalers = self.control_loop.scalers.iter();
         let statuses = scalers.map(|(key, scaler)| (key.clone(), status(scaler)));
         self.handle(Event::StatusesRead {
-            began: Instant::now(),
+            start: Instant::now(),
             statuses: statuses.collect(),
         });
     }
@@ -772,7 +772,7 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     // A read that began before may have missed the other leader's last write.
     fixture.handle(Event::TargetRead {
         watch: watch("a"),
-        began: before,
+        start: before,
         written_by_us: false,
         scale: Ok(scale(8)),
     });
@@ -878,7 +878,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
     for replicas in [9, 10, 11, 12] {
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us: true,
             scale: Err(ScaleError::Other {
                 target: "Deployment/torchserve".to_owned(),
@@ -887,7 +887,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
         });
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
-            began: Instant::now(),
+            start: Instant::now(),
             written_by_us: true,
             scale: Ok(scale(replicas)),
         });

@@ -141,7 +141,7 @@ async fn a_promoted_follower_whose_watch_lags_keeps_the_count_that_the_leader_st
     fixture.push("pod-0", 5);
     // A read from before the promotion does not count.
     fixture.handle(Event::StatusesRead {
-        began: Instant::now() - Duration::from_secs(1),
+        start: Instant::now() - Duration::from_secs(1),
         statuses: BTreeMap::new(),
     });
     assert!(fixture.scaler("a").awaits_status(Instant::now()));

@@ -320,10 +320,10 @@ impl Store {
                     if kind_of(scaler.target()) == *kind {
                         let scale = Err(unreadable(scaler.target(), error.clone()));
                         let watch = scaler.watch().clone();
-                        let began = Instant::now();
+                        let start = Instant::now();
                         effects.events.push(Event::TargetRead {
                             watch,
-                            began,
+                            start,
                             written_by_us: scaler.written_by_us,
                             scale,
                         });
@@ -358,7 +358,7 @@ impl Store {
     pub(super) fn scale_read(
         &mut self,
         watch: &WatchId,
-        began: Instant,
+        start: Instant,
         scale: Result<Scale, ScaleError>,
     ) -> Option<Effects> {
         let scaler = self.scalers.get_mut(&watch.scaler)?;
@@ -374,7 +374,7 @@ impl Store {
         let selector = scale.as_ref().ok().map(|scale| scale.selector.clone());
         effects.events.push(Event::TargetRead {
             watch: watch.clone(),
-            began,
+            start,
             written_by_us: scaler.written_by_us,
             scale,
         });
