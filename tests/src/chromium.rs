@@ -185,9 +185,9 @@ impl Chromium {
     /// # Panics
     /// It does not become true.
     pub async fn until(&mut self, condition: &str) {
-        let began = Instant::now();
+        let start = Instant::now();
         while self.evaluate(condition).await != json!(true) {
-            if began.elapsed() > TIMEOUT {
+            if start.elapsed() > TIMEOUT {
                 let text = self.evaluate("document.body.innerText").await;
                 panic!("not within {TIMEOUT:?}: {condition}: {text}");
             }
@@ -299,10 +299,10 @@ impl Drop for Chromium {
         kill_process_group(Pid::from_child(&self.process), Signal::KILL).ok();
         self.process.wait().ok();
         // The rest of the group may end a moment later, and write until then.
-        let began = Instant::now();
+        let start = Instant::now();
         while fs::remove_dir_all(&self.directory).is_err()
             && self.directory.exists()
-            && began.elapsed() < TIMEOUT
+            && start.elapsed() < TIMEOUT
         {
             std::thread::sleep(Duration::from_millis(20));
         }

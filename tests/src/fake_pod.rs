@@ -36,7 +36,7 @@ pub struct FakePod {
     pub token: Option<String>,
     /// Names of further models that it reports, which get no requests.
     pub idle_models: Vec<String>,
-    began: Instant,
+    start: Instant,
     instance: u64,
     sequence: u64,
     server: FluidServer,
@@ -54,7 +54,7 @@ impl FakePod {
             uid: uid.to_owned(),
             token: None,
             idle_models: Vec::new(),
-            began: Instant::now(),
+            start: Instant::now(),
             instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             sequence: 0,
             server: FluidServer::default(),
@@ -81,7 +81,7 @@ impl FakePod {
     /// Returns the body of the next push.
     pub fn next_body(&mut self, load: Load) -> Vec<u8> {
         self.sequence += 1;
-        let clock = self.began.elapsed();
+        let clock = self.start.elapsed();
         let model = match load {
             Load::QueueLatency(seconds) => Model {
                 queue_latency_seconds: Some(seconds),

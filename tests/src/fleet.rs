@@ -359,13 +359,16 @@ pub fn local_torchserve() -> Option<LocalTorchServe> {
 /// # Panics
 /// The condition does not hold within the time.
 pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let started_at = Instant::now();
     loop {
         let polled = Instant::now();
         if condition() {
             return;
         }
-        assert!(began.elapsed() < within, "not {what} within {within:?}");
+        assert!(
+            started_at.elapsed() < within,
+            "not {what} within {within:?}"
+        );
         pause(polled.elapsed());
     }
 }

@@ -125,14 +125,14 @@ impl<'a> Namespace<'a> {
         what: &str,
         condition: impl Fn(&Value) -> bool,
     ) {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let object = self.get(kind, name);
             if condition(&object) {
                 return;
             }
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "{kind}/{name} is not {what} within {TIMEOUT:?}: {object:#}"
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -156,7 +156,7 @@ impl<'a> Namespace<'a> {
 
     /// Waits for this number of pods, and sets their status to Running.
     pub async fn run_pods(&self, count: usize) -> Vec<FakePod> {
-        let began = Instant::now();
+        let start = Instant::now();
         let pods = loop {
             let list = self.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
             let list: Value = serde_json::from_str(&list).unwrap();
@@ -165,7 +165,7 @@ impl<'a> Namespace<'a> {
                 break pods;
             }
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "{} pods, not {count}",
                 pods.len()
             );
@@ -367,16 +367,16 @@ impl Aggregator {
 
     /// Waits until it has exited, and returns how long that took.
     pub async fn exited(&mut self) -> Duration {
-        let began = Instant::now();
+        let start = Instant::now();
         while self.process.is_running() {
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "it does not exit:\n{}",
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        began.elapsed()
+        start.elapsed()
     }
 
     /// Whether it is the leader.
@@ -408,10 +408,10 @@ impl Aggregator {
         load: Load,
         mut condition: impl FnMut() -> F,
     ) {
-        let began = Instant::now();
+        let start = Instant::now();
         while !condition().await {
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "the condition does not hold within {TIMEOUT:?}:\n{}",
                 self.log()
             );

@@ -75,7 +75,7 @@ impl Process {
     /// Returns the address of one of its servers, once the log has it.
     pub(crate) async fn address(&self, server: &str) -> SocketAddr {
         let mark = format!("listening server=\"{server}\" address=");
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let text = self.log();
             let found = text
@@ -84,7 +84,7 @@ impl Process {
             if let Some(address) = found {
                 return address;
             }
-            assert!(began.elapsed() < TIMEOUT, "it does not listen:\n{text}");
+            assert!(start.elapsed() < TIMEOUT, "it does not listen:\n{text}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -66,11 +66,11 @@ impl Prometheus {
             process,
             directory,
         };
-        let began = Instant::now();
+        let start = Instant::now();
         while prometheus.get("/-/ready").await.status != 200 {
             let running = prometheus.process.try_wait().unwrap().is_none();
             assert!(
-                running && began.elapsed() < TIMEOUT,
+                running && start.elapsed() < TIMEOUT,
                 "Prometheus is not ready:\n{}",
                 prometheus.log()
             );

@@ -47,9 +47,9 @@ pub(crate) fn run() {
         runtime().block_on(async {
             let waits = paced(injector, &directory, &question).await;
             report(&format!("{PODS_PER_SECOND} pods/s"), waits);
-            let began = Instant::now();
+            let start = Instant::now();
             let waits = flat_out(injector, &directory, &question).await;
-            let rate = waits.len() as f64 / began.elapsed().as_secs_f64();
+            let rate = waits.len() as f64 / start.elapsed().as_secs_f64();
             report(
                 &format!("maximum rate, {rate:.0} pods/s on one core"),
                 waits,
@@ -72,8 +72,8 @@ async fn paced(injector: Injector, directory: &Path, question: &[u8]) -> Vec<Dur
     let mut connection = Connection::open(injector.address, directory).await.unwrap();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / PODS_PER_SECOND);
     let mut waits = Vec::new();
-    let began = Instant::now();
-    while began.elapsed() < PACED {
+    let start = Instant::now();
+    while start.elapsed() < PACED {
         tick.tick().await;
         waits.push(ask(&mut connection, question).await);
     }
@@ -81,7 +81,7 @@ async fn paced(injector: Injector, directory: &Path, question: &[u8]) -> Vec<Dur
 }
 
 async fn flat_out(injector: Injector, directory: &Path, question: &[u8]) -> Vec<Duration> {
-    let began = Instant::now();
+    let start = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS {
         let (directory, question): (PathBuf, Vec<u8>) = (directory.to_owned(), question.to_owned());
@@ -90,7 +90,7 @@ async fn flat_out(injector: Injector, directory: &Path, question: &[u8]) -> Vec<
                 .await
                 .unwrap();
             let mut waits = Vec::new();
-            while began.elapsed() < FLAT_OUT {
+            while start.elapsed() < FLAT_OUT {
                 waits.push(ask(&mut connection, &question).await);
             }
             waits
@@ -104,9 +104,9 @@ async fn flat_out(injector: Injector, directory: &Path, question: &[u8]) -> Vec<
 }
 
 async fn ask(connection: &mut Connection, question: &[u8]) -> Duration {
-    let began = Instant::now();
+    let start = Instant::now();
     let answer = connection.ask("POST", "/inject", question).await;
-    let took = began.elapsed();
+    let took = start.elapsed();
     assert!(
         answer.status == 200 && answer.body.contains("JSONPatch"),
         "{answer:?}"

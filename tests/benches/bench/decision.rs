@@ -43,7 +43,7 @@ fn one(algorithm: Algorithm, pods: u32) {
     for second in 1..=900_u64 {
         let now = Moment::from_secs(second);
         let reading = Arc::new(reading(second));
-        let began = Instant::now();
+        let start = Instant::now();
         for uid in &uids {
             scaler.learn_shared(now, uid, now, &reading).unwrap();
         }
@@ -53,7 +53,7 @@ fn one(algorithm: Algorithm, pods: u32) {
         if second > 300 {
             let micros = |took: Duration| took.as_secs_f64() * 1e6;
             deciding.push(micros(learned.elapsed()));
-            learning.push(micros(learned - began) / uids.len() as f64);
+            learning.push(micros(learned - start) / uids.len() as f64);
         }
     }
     println!(

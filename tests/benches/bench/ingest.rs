@@ -117,7 +117,7 @@ impl Variant {
 /// The time that is measured: once all connections are open and have pushed, and until the end.
 #[derive(Default)]
 struct Phase {
-    begun: AtomicBool,
+    started: AtomicBool,
     over: AtomicBool,
     /// Whether the pushes in flight at the end were answered. The server runs until then: if it ended at once, the
     /// kernel would reset their connections.
@@ -127,7 +127,7 @@ struct Phase {
 impl Phase {
     /// Returns the CPU time of this thread while it is measured.
     async fn measure(&self) -> u64 {
-        wait(&self.begun).await;
+        wait(&self.started).await;
         let before = cpu::of_this_thread();
         wait(&self.over).await;
         let used = cpu::of_this_thread() - before;
@@ -302,7 +302,7 @@ fn drive(
                 drop((permit, first));
                 open.fetch_add(1, Ordering::Relaxed);
                 let mut request = next;
-                while timeout(KEEP_ALIVE, wait(&phase.begun)).await.is_err() {
+                while timeout(KEEP_ALIVE, wait(&phase.started)).await.is_err() {
                     sequence += 1;
                     exchange(&mut stream, &mut request, sequence).await;
                 }
@@ -324,11 +324,11 @@ fn drive(
         while open.load(Ordering::Relaxed) < PODS as u64 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        phase.begun.store(true, Ordering::Relaxed);
+        phase.started.store(true, Ordering::Relaxed);
         // The driver never sleeps: otherwise the slower server, whose driver sometimes has nothing to do, would also
         // pay for waking it, and the faster one would not.
-        let began = Instant::now();
-        while began.elapsed() < ROUND {
+        let start = Instant::now();
+        while start.elapsed() < ROUND {
             tokio::task::yield_now().await;
         }
         phase.over.store(true, Ordering::Relaxed);

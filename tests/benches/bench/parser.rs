@@ -59,15 +59,15 @@ pub(crate) fn run() {
 fn rate(pages: &[Vec<u8>], work: impl Fn(&[u8]) -> f64) -> Spread {
     let bytes: usize = pages.iter().map(Vec::len).sum();
     let rounds = (0..ROUNDS).map(|_| {
-        let began = Instant::now();
+        let start = Instant::now();
         let mut times = 0;
-        while began.elapsed() < ROUND {
+        while start.elapsed() < ROUND {
             for page in pages {
                 black_box(work(black_box(page)));
             }
             times += 1;
         }
-        (bytes * times) as f64 / began.elapsed().as_secs_f64() / 1e6
+        (bytes * times) as f64 / start.elapsed().as_secs_f64() / 1e6
     });
     Spread::of(rounds.collect())
 }

@@ -22,21 +22,21 @@ pub(crate) fn run() {
         spec.traffic.requests() / SECONDS as f64
     );
     let took = (1..=RUNS).map(|seed| {
-        let began = Instant::now();
+        let start = Instant::now();
         let spec = self::spec();
         let mut ours = PushScaling::of_cluster(&spec).unwrap();
         let outcome = simulate(&spec, &mut ours, seed);
         assert!(outcome.completed > 1_000_000);
-        began.elapsed().as_secs_f64()
+        start.elapsed().as_secs_f64()
     });
     println!("  pushscale: {:.3}", Spread::of(took.collect()));
     for word in ["qm2", "kpa", "hpa", "fixed:4"] {
         let took = (1..=RUNS).map(|seed| {
-            let began = Instant::now();
+            let start = Instant::now();
             let spec = self::spec();
             let mut controller = reference_model::controller(word, &spec);
             simulate(&spec, controller.as_mut(), seed);
-            began.elapsed().as_secs_f64()
+            start.elapsed().as_secs_f64()
         });
         println!("  {word}: {:.3}", Spread::of(took.collect()));
     }

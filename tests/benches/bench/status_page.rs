@@ -86,10 +86,10 @@ async fn pages(decisions: &[Arc<Decision>]) {
 async fn request(address: SocketAddr, path: &str) -> (Duration, usize) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
-    let began = Instant::now();
+    let started_at = Instant::now();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = vec![stream.read_u8().await.unwrap()];
-    let first = began.elapsed();
+    let first = started_at.elapsed();
     stream.read_to_end(&mut bytes).await.unwrap();
     assert!(bytes.starts_with(b"HTTP/1.1 200 "), "{path}");
     (first, bytes.len())
@@ -109,17 +109,17 @@ async fn sending(decisions: &[Arc<Decision>]) {
     };
     for round in 0..ROUNDS {
         let decision = &decisions[round * 17 % decisions.len()];
-        let began = Instant::now();
+        let started_at = Instant::now();
         for scaler in &scalers {
             page.send(scaler, decision, true);
         }
-        each.push(began.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
+        each.push(started_at.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
         let (number, start) = (round as u64, jiff::Timestamp::now());
-        let began = Instant::now();
+        let started_at = Instant::now();
         for scaler in &scalers {
             page.send_load(scaler, number, start, load);
         }
-        loads.push(began.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
+        loads.push(started_at.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
         // A burst is followed by time to record it.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

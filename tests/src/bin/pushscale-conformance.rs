@@ -82,7 +82,7 @@ fn write(cases: &str) -> Result<(), ConformanceError> {
 }
 
 fn compared(recorder: &Recorder, seed: u64, cases: u32) -> Result<ExitCode, ConformanceError> {
-    let started = Instant::now();
+    let start = Instant::now();
     let found = compare(recorder, seed, cases, |so_far| {
         eprintln!(
             "{} of {cases} cases, {} differ",
@@ -98,7 +98,7 @@ fn compared(recorder: &Recorder, seed: u64, cases: u32) -> Result<ExitCode, Conf
         "seed {seed}: {} cases, {} passes, {differences} differ ({:.0} s)",
         found.cases,
         found.passes,
-        started.elapsed().as_secs_f64()
+        start.elapsed().as_secs_f64()
     );
     Ok(if differences == 0 {
         ExitCode::SUCCESS

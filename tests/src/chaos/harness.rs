@@ -151,9 +151,9 @@ impl<'a> Harness<'a> {
     pub async fn run_fault(&mut self, fault: Fault) -> Outcome {
         self.replicas.take();
         self.second_writers = 0;
-        let began = Instant::now();
+        let start = Instant::now();
         fault.inject(self).await;
-        let lasted = began.elapsed();
+        let lasted = start.elapsed();
         let ended = Instant::now();
         self.wait_for_recovery(fault).await;
         let recovery = ended.elapsed();
@@ -181,10 +181,10 @@ impl<'a> Harness<'a> {
     /// Raises the load, and waits until the replicas have followed.
     async fn wait_for_recovery(&mut self, fault: Fault) {
         self.pushes.set_latency(1.5).await;
-        let began = Instant::now();
+        let start = Instant::now();
         while self.replicas.last() != Some(AFTER) {
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "{}: the replicas do not follow the load:\n{}\n{}",
                 fault.name(),
                 self.objects.namespace.describe(),
@@ -196,10 +196,10 @@ impl<'a> Harness<'a> {
 
     /// Lowers the load, and waits until everything is as before the faults.
     async fn restore_load(&mut self) {
-        let began = Instant::now();
+        let start = Instant::now();
         self.pushes.set_latency(2.0 / 3.0).await;
         while self.replicas.last() != Some(BEFORE) {
-            let (elapsed, namespace) = (began.elapsed(), &self.objects.namespace);
+            let (elapsed, namespace) = (start.elapsed(), &self.objects.namespace);
             assert!(
                 elapsed < TIMEOUT,
                 "{}\n{}",
@@ -227,7 +227,7 @@ impl<'a> Harness<'a> {
 
     /// Waits until the status counts all pods as reporting. Returns how many it does not count in time.
     async fn count_not_reporting(&mut self) -> usize {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let scaler = self.objects.namespace.get("pushscaler", "torchserve");
             let fresh = scaler["status"]["pods"]["fresh"].as_i64().unwrap_or(0);
@@ -235,7 +235,7 @@ impl<'a> Harness<'a> {
             if fresh == expected {
                 return 0;
             }
-            if began.elapsed() > TIMEOUT {
+            if start.elapsed() > TIMEOUT {
                 return usize::try_from(expected - fresh).unwrap_or_default();
             }
             self.record_leaders().await;
@@ -244,7 +244,7 @@ impl<'a> Harness<'a> {
 
     /// Records which aggregator leads.
     async fn record_leaders(&mut self) {
-        let began = Instant::now();
+        let start = Instant::now();
         let mut leaders = 0;
         for replica in &self.aggregators {
             // A paused one does not respond, and cannot write.
@@ -252,12 +252,12 @@ impl<'a> Harness<'a> {
             leaders += usize::from(leads.unwrap_or(false));
         }
         self.second_writers += usize::from(leaders > 1);
-        sleep(CHECK_INTERVAL.saturating_sub(began.elapsed())).await;
+        sleep(CHECK_INTERVAL.saturating_sub(start.elapsed())).await;
     }
 
     async fn watch_leaders_for(&mut self, time: Duration) {
-        let began = Instant::now();
-        while began.elapsed() < time {
+        let start = Instant::now();
+        while start.elapsed() < time {
             self.record_leaders().await;
         }
     }
@@ -280,14 +280,14 @@ impl<'a> Harness<'a> {
 
     /// Waits for a leader, and returns its index.
     pub(super) async fn leader(&mut self) -> usize {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             for (index, replica) in self.aggregators.iter().enumerate() {
                 if replica.aggregator.leads().await {
                     return index;
                 }
             }
-            assert!(began.elapsed() < TIMEOUT, "no leader:\n{}", self.logs());
+            assert!(start.elapsed() < TIMEOUT, "no leader:\n{}", self.logs());
             self.record_leaders().await;
         }
     }

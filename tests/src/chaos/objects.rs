@@ -133,9 +133,9 @@ impl<'a> Objects<'a> {
     pub(super) async fn restart_api_server(&self) {
         let cluster = self.namespace.cluster;
         cluster.restart("kube-apiserver").unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         while cluster.kubectl(&["get", "--raw", "/readyz"]).is_err() {
-            assert!(began.elapsed() < TIMEOUT, "the API server does not return");
+            assert!(start.elapsed() < TIMEOUT, "the API server does not return");
             sleep(Duration::from_millis(100)).await;
         }
     }

@@ -38,14 +38,14 @@ pub(crate) fn import_archive(site: &Site, name: &str, archive: &Path) -> Result<
 /// that is created earlier would fail, and retry after ten seconds.
 fn wait_until_seen(site: &Site, name: &str) -> Result<(), ClusterError> {
     let limit = Duration::from_secs(20);
-    let started = Instant::now();
+    let start = Instant::now();
     loop {
         let images = run::output(ctr(site).args(["images", "list"]))?;
         let seen = |line: &str| line.contains(name) && line.contains("io.cri-containerd.image");
         if images.lines().any(seen) {
             return Ok(());
         }
-        if started.elapsed() > limit {
+        if start.elapsed() > limit {
             return Err(ClusterError::Timeout {
                 component: "containerd".to_owned(),
                 waited_for: format!("the image {name}"),

@@ -186,7 +186,7 @@ impl Startup {
         seconds: u64,
         mut is_so: impl FnMut() -> bool,
     ) -> Result<(), ClusterError> {
-        let started = Instant::now();
+        let start = Instant::now();
         let mut report_at = Duration::from_secs(2);
         while !is_so() {
             self.components.check(waited_for)?;
@@ -195,7 +195,7 @@ impl Startup {
                     waited_for: waited_for.to_owned(),
                 });
             }
-            let waited = started.elapsed();
+            let waited = start.elapsed();
             if waited > Duration::from_secs(seconds) {
                 return Err(ClusterError::Timeout {
                     component: component.to_owned(),

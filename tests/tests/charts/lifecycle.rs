@@ -153,7 +153,7 @@ fn is_refused(helm: &Helm, cluster: &TestCluster, release: [&str; 3], reason: &s
 
 /// Waits until the cluster has exactly these objects.
 fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let found = objects_of(cluster);
         let other: Vec<_> = found
@@ -168,7 +168,7 @@ fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
             return;
         }
         assert!(
-            began.elapsed() < MOMENT,
+            start.elapsed() < MOMENT,
             "left or changed: {other:#?}\nmissing: {missing:#?}"
         );
         std::thread::sleep(Duration::from_millis(200));

@@ -79,10 +79,10 @@ fn alive(process: &str) -> bool {
 }
 
 fn wait_for(file: &std::path::Path) {
-    let began = Instant::now();
+    let start = Instant::now();
     while fs::read_to_string(file).unwrap_or_default().is_empty() {
         assert!(
-            began.elapsed() < Duration::from_secs(120),
+            start.elapsed() < Duration::from_secs(120),
             "no {}",
             file.display()
         );
@@ -91,10 +91,10 @@ fn wait_for(file: &std::path::Path) {
 }
 
 fn ended(child: &mut Child) {
-    let began = Instant::now();
+    let start = Instant::now();
     while child.try_wait().unwrap().is_none() {
         assert!(
-            began.elapsed() < Duration::from_secs(120),
+            start.elapsed() < Duration::from_secs(120),
             "the script does not end"
         );
         std::thread::sleep(Duration::from_millis(20));

@@ -113,12 +113,12 @@ spec:
 
     /// Waits until the API server applies the policy, or no longer does. It does so a moment after the change.
     fn until(&self, rejects: bool) {
-        let began = Instant::now();
+        let start = Instant::now();
         let namespace = format!("--namespace={}", self.namespace.name);
         let probe = [&[namespace.as_str()], self.probe, &["--dry-run=server"]].concat();
         while self.namespace.cluster.kubectl(&probe).is_err() != rejects {
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "{}: rejects is not {rejects}",
                 self.name
             );
@@ -375,13 +375,13 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     // Reads that fail meanwhile are repeated.
     let refused = user.refused();
     user.forbid();
-    let began = Instant::now();
+    let start = Instant::now();
     while user.refused() < refused + 2 {
         assert!(
             undoing.try_wait().unwrap().is_none(),
             "a failed read ends it"
         );
-        assert!(began.elapsed() < TIMEOUT, "no read is refused");
+        assert!(start.elapsed() < TIMEOUT, "no read is refused");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     user.permit();

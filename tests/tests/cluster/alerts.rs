@@ -148,7 +148,7 @@ fn unknown_pod(namespace: &Namespace<'_>) -> FakePod {
 /// them. On a machine that is busy, readings may become stale; then it tries again.
 async fn healthy_seconds(aggregator: &Aggregator, pods: &mut [FakePod]) -> (String, String, f64) {
     loop {
-        let (began, before) = (Instant::now(), aggregator.metrics().await);
+        let (start, before) = (Instant::now(), aggregator.metrics().await);
         let enough = count_decisions(&before, "right_size") + 20;
         aggregator
             .push_until(pods, TARGET, || async {
@@ -159,7 +159,7 @@ async fn healthy_seconds(aggregator: &Aggregator, pods: &mut [FakePod]) -> (Stri
         let [stale, none] =
             [&after, &before].map(|page| count_decisions(page, "insufficient_data"));
         if stale == none {
-            return (before, after, began.elapsed().as_secs_f64());
+            return (before, after, start.elapsed().as_secs_f64());
         }
     }
 }

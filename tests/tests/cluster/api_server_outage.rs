@@ -27,9 +27,9 @@ async fn an_api_server_outage_only_delays_the_write() {
 
     cluster.pause("kube-apiserver").unwrap();
     // Until the outage has a write to delay.
-    let began = Instant::now();
+    let start = Instant::now();
     while !aggregator.log().contains(r#""outcome":"scale""#) {
-        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
+        assert!(start.elapsed() < TIMEOUT, "{}", aggregator.log());
         let answer = pods[0].push(aggregator.push, Load::Rate(25.0)).await;
         assert_eq!(
             answer.status, 200,

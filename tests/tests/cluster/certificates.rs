@@ -176,9 +176,9 @@ async fn connect(
 }
 
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !so() {
-        assert!(began.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -375,13 +375,13 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let certificates = Certificates::start_with(&cluster, &settings).await;
     let first = view.secret("pushscale-ca", "ca.crt");
     let name = "pushscale-aggregator.pushscale.svc";
-    let began = Instant::now();
+    let start = Instant::now();
     let mut seen = vec![1];
     let mut webhooks = BTreeSet::new();
     // The bundle that a sidecar read a moment ago must be enough for the current certificate.
     while seen != [1, 2, 1] {
         assert!(
-            began.elapsed() < TIMEOUT,
+            start.elapsed() < TIMEOUT,
             "{seen:?}: {}",
             certificates.log()
         );

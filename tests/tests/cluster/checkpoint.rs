@@ -118,7 +118,7 @@ impl Pair {
 
     /// Pushes until each aggregator has decided and one leads. Returns the leader, and the steps of both.
     async fn decide(&mut self) -> (usize, [String; 2]) {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let mut steps = [String::new(), String::new()];
             let mut leader = None;
@@ -137,7 +137,7 @@ impl Pair {
             {
                 return (leader, steps);
             }
-            assert!(began.elapsed() < TIMEOUT, "{steps:?}\n{}", self.logs());
+            assert!(start.elapsed() < TIMEOUT, "{steps:?}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -212,10 +212,10 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
     }
 
     namespace.kubectl(&["delete", "pushscaler/torchserve"]);
-    let began = Instant::now();
+    let start = Instant::now();
     let get = ["get", "pushscalercheckpoints", "-o=name"];
     while !namespace.kubectl(&get).is_empty() {
-        assert!(began.elapsed() < TIMEOUT, "the checkpoint stays");
+        assert!(start.elapsed() < TIMEOUT, "the checkpoint stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -49,10 +49,10 @@ async fn push_all(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) -> 
 
 /// Pushes until ten readings of every pod were accepted.
 async fn report_all(aggregator: &Aggregator, busy: &mut [FakePod], idle: &mut [FakePod]) {
-    let began = Instant::now();
+    let start = Instant::now();
     let mut rounds = 0;
     while rounds < 10 {
-        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
+        assert!(start.elapsed() < TIMEOUT, "{}", aggregator.log());
         let accepted = push_all(aggregator, busy, BUSY).await;
         rounds += u32::from(push_all(aggregator, idle, IDLE).await && accepted);
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -71,9 +71,9 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     namespace.scale_deployment(&ratio_with_min(8));
     report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
-    let began = Instant::now();
+    let start = Instant::now();
     while pods(&namespace).len() > 5 {
-        assert!(began.elapsed() < TIMEOUT, "{}", namespace.describe());
+        assert!(start.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;
         push_all(&aggregator, &mut idle, IDLE).await;
@@ -127,9 +127,9 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
         .await;
     report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
-    let began = Instant::now();
+    let start = Instant::now();
     while pods(&namespace).len() > 3 {
-        assert!(began.elapsed() < TIMEOUT, "{}", namespace.describe());
+        assert!(start.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;
         push_all(&aggregator, &mut idle, IDLE).await;

@@ -165,7 +165,7 @@ impl Setup {
 
     async fn until_available(&self, expected: &str) {
         let path = "-o=jsonpath={.status.conditions[?(@.type==\"Available\")]}";
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let arguments = ["get", "apiservice", API_SERVICE, path];
             let condition = self.cluster.kubectl(&arguments).unwrap();
@@ -173,7 +173,7 @@ impl Setup {
                 return;
             }
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "the API is not {expected}: {condition}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -425,9 +425,9 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
         &data,
     ];
     setup.cluster.kubectl(&arguments).unwrap();
-    let began = Instant::now();
+    let start = Instant::now();
     while setup.call(server, identity(), "reader", API).await.0 != 200 {
-        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.log());
+        assert!(start.elapsed() < TIMEOUT, "{}", aggregator.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
@@ -435,14 +435,14 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     let delete = ["-n", "pushscale", "delete", "secret", "pushscale-ca"];
     setup.cluster.kubectl(&delete).unwrap();
     let bundle = "-o=go-template={{base64decode .spec.caBundle}}";
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let arguments = ["get", "apiservice", API_SERVICE, bundle];
         let found = setup.cluster.kubectl(&arguments).unwrap();
         if found.matches("BEGIN CERTIFICATE").count() == 2 {
             break;
         }
-        assert!(began.elapsed() < TIMEOUT, "{found}");
+        assert!(start.elapsed() < TIMEOUT, "{found}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     setup.get(path).unwrap();

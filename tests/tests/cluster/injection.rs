@@ -25,9 +25,9 @@ const SIDECAR: &str = "pushscale-sidecar";
 async fn every_injected_pod_is_accepted_by_the_api_server() {
     let namespace = Namespace::create(cluster(), "injected-files");
     let account = "serviceaccount";
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while !namespace.kubectl(&["get", account]).contains("default") {
-        assert!(began.elapsed() < TIMEOUT, "no service account");
+        assert!(start.elapsed() < TIMEOUT, "no service account");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut files = 0;
@@ -280,7 +280,7 @@ async fn pod_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Value {
 }
 
 async fn pods_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Vec<Value> {
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     loop {
         let selector = format!("app={app}");
         let list = namespace.kubectl(&["get", "pods", "-l", &selector, "-o", "json"]);
@@ -290,7 +290,7 @@ async fn pods_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Vec<Valu
             return pods;
         }
         assert!(
-            began.elapsed() < TIMEOUT,
+            start.elapsed() < TIMEOUT,
             "{} pods, not {count}",
             pods.len()
         );

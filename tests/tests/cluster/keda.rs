@@ -123,7 +123,7 @@ async fn a_target_at_zero_replicas_is_started_before_any_pod_reports() {
     let aggregator = serve(&namespace).await;
     namespace.deploy("Deployment", 0).await;
     recommend(&namespace, "  minReplicas: 2\n");
-    let began = Instant::now();
+    let started_at = Instant::now();
     follow(&namespace, &aggregator, |scaled_object| {
         // KEDA asks once: what starts the target after that is the stream.
         scaled_object["spec"]["pollingInterval"] = json!(3600);
@@ -134,19 +134,19 @@ async fn a_target_at_zero_replicas_is_started_before_any_pod_reports() {
     namespace
         .until("deployment", "torchserve", what, is_started)
         .await;
-    report("with its ScaledObject", began.elapsed());
+    report("with its ScaledObject", started_at.elapsed());
     // The HPA adds the rest, still without a reading.
     let is_minimum = |object: &Value| object["spec"]["replicas"] == 2;
     namespace
         .until("deployment", "torchserve", "at its minimum", is_minimum)
         .await;
 
-    let began = Instant::now();
+    let started_at = Instant::now();
     namespace.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
     namespace
         .until("deployment", "torchserve", what, is_started)
         .await;
-    report("after it was scaled to zero", began.elapsed());
+    report("after it was scaled to zero", started_at.elapsed());
 }
 
 /// A ScaledObject that has nothing to do with Pushscale.

@@ -53,13 +53,13 @@ impl<'a> Pair<'a> {
 
     /// Pushes to all `aggregators` until `leader` leads. Returns how long that took.
     async fn until_leads(&mut self, leader: &Aggregator, aggregators: &[&Aggregator]) -> Duration {
-        let began = Instant::now();
+        let start = Instant::now();
         while !leader.leads().await {
-            assert!(began.elapsed() < TIMEOUT, "{}", leader.log());
+            assert!(start.elapsed() < TIMEOUT, "{}", leader.log());
             self.push(aggregators).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        began.elapsed()
+        start.elapsed()
     }
 
     async fn push(&mut self, aggregators: &[&Aggregator]) {
@@ -78,9 +78,9 @@ impl<'a> Pair<'a> {
     async fn scale_to(&mut self, max: u64, aggregators: &[&Aggregator]) {
         self.namespace
             .patch("torchserve", &format!("{{\"maxReplicas\":{max}}}"));
-        let began = Instant::now();
+        let start = Instant::now();
         while self.replicas < max {
-            assert!(began.elapsed() < TIMEOUT, "{}", self.namespace.describe());
+            assert!(start.elapsed() < TIMEOUT, "{}", self.namespace.describe());
             self.push(aggregators).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -143,14 +143,14 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     assert_eq!(writes(&second).await, 0);
 
     // A planned hand-over: the leader resigns, so that the other need not wait for the end of the Lease.
-    let (begun, before) = (Timestamp::now(), Lease::read(&pair));
+    let (start, before) = (Timestamp::now(), Lease::read(&pair));
     first.signal("TERM");
     let exit = first.exited().await;
     assert!(first.log().contains("resigned"), "{}", first.log());
     pair.until_leads(&second, &[&second]).await;
     let after = Lease::read(&pair);
     assert_eq!(after.transitions, before.transitions + 1);
-    let took = after.acquired_after(begun);
+    let took = after.acquired_after(start);
     println!("planned hand-over {took:?}, exit {exit:?}");
     // It did not wait for the Lease to expire.
     assert!(took < LEASE_DURATION, "{took:?}");
@@ -179,9 +179,9 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     pair.until_leads(&fourth, &[&fourth]).await;
     pair.scale_to(5, &[&fourth]).await;
     third.signal("CONT");
-    let begun = Instant::now();
+    let start = Instant::now();
     while third.leads().await || !third.log().contains("leader=\"fourth_") {
-        assert!(begun.elapsed() < TIMEOUT, "{}", third.log());
+        assert!(start.elapsed() < TIMEOUT, "{}", third.log());
         pair.push(&[&third, &fourth]).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -28,7 +28,7 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
     namespace.scaled_deployment(1, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut pods = namespace.run_pods(1).await;
-    let began = SystemTime::now();
+    let start = SystemTime::now();
     let prometheus = Prometheus::start(aggregator.admin, &namespace.name, &alerts).await;
     // An increase needs a sample before it.
     let written = "pushscale_aggregator_reaction_seconds_count";
@@ -99,7 +99,7 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
             !prometheus.query(sampled).await.is_empty()
         })
         .await;
-    imports_a_load(&prometheus, began);
+    imports_a_load(&prometheus, start);
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
             let evaluated = prometheus.alerts().await;

@@ -140,9 +140,9 @@ impl Server {
 
     /// A CRD is served a moment after it is established.
     async fn until_served(&self) {
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         while self.ask(&self.object(0, json!({}))).await == Answer::Rejected("404".to_owned()) {
-            assert!(began.elapsed() < TIMEOUT, "{} is not served", self.path);
+            assert!(start.elapsed() < TIMEOUT, "{} is not served", self.path);
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }

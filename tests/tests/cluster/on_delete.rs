@@ -60,7 +60,7 @@ fn delete(namespace: &Namespace<'_>) {
 }
 
 async fn until_deleted(namespace: &Namespace<'_>) {
-    let began = Instant::now();
+    let start = Instant::now();
     let get = [
         "get",
         "pushscaler/torchserve",
@@ -72,7 +72,7 @@ async fn until_deleted(namespace: &Namespace<'_>) {
         if found.is_empty() {
             return;
         }
-        assert!(began.elapsed() < TIMEOUT, "it is not deleted: {found}");
+        assert!(start.elapsed() < TIMEOUT, "it is not deleted: {found}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

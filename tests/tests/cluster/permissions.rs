@@ -100,9 +100,9 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     ];
     // The API server applies a policy a moment after its creation.
     let dry = "--dry-run=server";
-    let began = Instant::now();
+    let start = Instant::now();
     while patch(&namespace, &[ACCOUNT, dry], &pod, &others[0].1).is_ok() {
-        assert!(began.elapsed() < TIMEOUT, "the policy is not in force");
+        assert!(start.elapsed() < TIMEOUT, "the policy is not in force");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (what, change) in &others {
@@ -153,9 +153,9 @@ async fn the_aggregator_may_set_the_finalizer_of_a_pushscaler_and_nothing_else()
         ),
     ];
     let dry = "--dry-run=server";
-    let began = Instant::now();
+    let start = Instant::now();
     while patch_object(&namespace, &[ACCOUNT, dry], object, &others[0].1).is_ok() {
-        assert!(began.elapsed() < TIMEOUT, "the policy is not in force");
+        assert!(start.elapsed() < TIMEOUT, "the policy is not in force");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (what, change) in &others {

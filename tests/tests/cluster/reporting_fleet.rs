@@ -77,10 +77,10 @@ impl<'a> ReportingFleet<'a> {
 
     /// Waits until the condition holds.
     pub(crate) async fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
-        let began = Instant::now();
+        let start = Instant::now();
         while !so() {
             assert!(
-                began.elapsed() < TIMEOUT,
+                start.elapsed() < TIMEOUT,
                 "not {what}: {}",
                 self.namespace.kubectl(&["describe", "hpa"])
             );

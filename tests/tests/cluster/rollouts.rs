@@ -93,14 +93,14 @@ impl Rollout<'_> {
     }
 
     async fn until(&mut self, what: &str, so: impl Fn(&Self, &[Pod]) -> bool) {
-        let began = Instant::now();
+        let start = Instant::now();
         loop {
             let pods = self.step().await;
             if so(self, &pods) {
                 return;
             }
             assert!(
-                began.elapsed() < 2 * TIMEOUT,
+                start.elapsed() < 2 * TIMEOUT,
                 "not {what}:\n{}",
                 self.namespace.describe()
             );

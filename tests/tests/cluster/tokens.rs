@@ -30,13 +30,13 @@ async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
 
 /// Pushes until the response has one of these statuses.
 pub(crate) async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[u16]) {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
         if statuses.contains(&answer.status) {
             return;
         }
-        assert!(began.elapsed() < TIMEOUT, "not {statuses:?}: {answer:?}");
+        assert!(start.elapsed() < TIMEOUT, "not {statuses:?}: {answer:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -153,11 +153,11 @@ async fn a_flood_from_one_pod_does_not_affect_other_pods() {
             })
         })
         .collect();
-    let began = Instant::now();
+    let start = Instant::now();
     let mut accepted = 0;
     while accepted < 20 || rejected.load(Ordering::Relaxed) < 20 {
         assert!(
-            began.elapsed() < TIMEOUT,
+            start.elapsed() < TIMEOUT,
             "{accepted} accepted, {rejected:?} rejected"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -76,7 +76,7 @@ fn keeps_the_record_of_the_load(node: &ChartNode) {
         let csv = node.cluster.kubectl(&["get", "--raw", &path]).ok()?;
         csv.lines().nth(1)?.split(',').nth(2).map(str::to_owned)
     };
-    let (former, began) = (pod(), first_time().unwrap());
+    let (former, start) = (pod(), first_time().unwrap());
     for arguments in [&["restart"][..], &["status", "--timeout=300s"]] {
         let rollout = ["-n", "pushscale", "rollout"];
         let deployment = ["deployment/pushscale-aggregator"];
@@ -84,6 +84,6 @@ fn keeps_the_record_of_the_load(node: &ChartNode) {
         node.cluster.kubectl(&arguments).unwrap();
     }
     until(TIMEOUT, "took over", || {
-        pod() != former && first_time().is_some_and(|time| time <= began)
+        pod() != former && first_time().is_some_and(|time| time <= start)
     });
 }

@@ -48,7 +48,7 @@ async fn until_reported(
     port: Option<&str>,
 ) {
     let sidecar = TestSidecar::start("p", metrics, management, "127.0.0.1:1").await;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let body = http::get(sidecar.address, "/reading").await.body;
         let reading: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
@@ -56,7 +56,7 @@ async fn until_reported(
         if server["state"] == state && port.is_none_or(|port| server["managementPort"] == port) {
             break;
         }
-        assert!(began.elapsed() < TIMEOUT, "not {state}, {port:?}: {body}");
+        assert!(start.elapsed() < TIMEOUT, "not {state}, {port:?}: {body}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     sidecar.end().await;

@@ -57,14 +57,14 @@ impl Fleet {
 
     /// Pushes this load until the scaler's page has a text.
     pub(crate) async fn push_until(&mut self, rate: f64, text: &str) {
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         loop {
             self.push(rate).await;
             let page = self.get(SCALER_PAGE).await.body;
             if page.contains(text) {
                 return;
             }
-            assert!(began.elapsed() < TIMEOUT, "no {text:?} in {page}");
+            assert!(start.elapsed() < TIMEOUT, "no {text:?} in {page}");
             // Between two pushes of a sidecar, requests must arrive.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -72,7 +72,7 @@ impl Fleet {
 
     /// Overloads the pods until the aggregator has scaled up.
     pub(crate) async fn scale_up(&mut self) {
-        let began = std::time::Instant::now();
+        let start = std::time::Instant::now();
         loop {
             self.push(40.0).await;
             if self
@@ -83,7 +83,7 @@ impl Fleet {
             {
                 return;
             }
-            assert!(began.elapsed() < TIMEOUT, "no scale-up");
+            assert!(start.elapsed() < TIMEOUT, "no scale-up");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -18,12 +18,9 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Polls until the condition holds.
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
+    let start = Instant::now();
     while !condition() {
-        assert!(
-            started.elapsed() < TIMEOUT,
-            "not within {TIMEOUT:?}: {what}"
-        );
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

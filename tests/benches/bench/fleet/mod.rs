@@ -104,10 +104,10 @@ async fn measure(fleet: Fleet) {
     drop(server);
     // A new aggregator: the sidecars notice that their connections end, and connect again.
     let again = Server::start(fleet);
-    let begun = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     clients.connect_to(&again);
     clients.wait_until_all_accepted().await;
-    let reported = begun.elapsed();
+    let reported = start.elapsed();
     micros.sort_unstable();
     let quantile = |share: f64| {
         let index = ((micros.len() - 1) as f64 * share) as usize;

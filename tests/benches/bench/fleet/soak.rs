@@ -74,12 +74,12 @@ async fn soak(time: Duration) {
         scalers = replace(&mut server, scalers).await;
         samples.push(sample(&mut server, scalers));
     }
-    let (begun, before, warm_up) = (Instant::now(), scalers, samples.len());
-    while begun.elapsed() < time {
+    let (start, before, warm_up) = (Instant::now(), scalers, samples.len());
+    while start.elapsed() < time {
         scalers = replace(&mut server, scalers).await;
         samples.push(sample(&mut server, scalers));
     }
-    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    let minutes = start.elapsed().as_secs_f64() / 60.0;
     for (pods, kilobytes) in samples.iter().step_by(samples.len().div_ceil(20)) {
         println!("  after {pods} pods: {:.1} MB", kilobytes / 1000.0);
     }

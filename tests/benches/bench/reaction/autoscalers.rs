@@ -198,10 +198,10 @@ fn start(fleet: &Fleet<'_>, seen: &Receiver<WatchEvent>) -> f64 {
 
 /// Waits for a size, and returns its Unix time in seconds.
 fn replicas(seen: &Receiver<WatchEvent>, wanted: impl Fn(i32) -> bool) -> f64 {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let left = TIMEOUT
-            .saturating_sub(began.elapsed())
+            .saturating_sub(start.elapsed())
             .max(Duration::from_millis(1));
         if let WatchEvent::Replicas { at, count } = seen.recv_timeout(left).expect("no such size")
             && wanted(count)

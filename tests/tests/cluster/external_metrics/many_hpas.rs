@@ -82,9 +82,9 @@ async fn a_hundred_hpas_read_their_metrics() {
         http::sum::<usize>(&aggregator.metrics().await, &series)
     };
     let succeeded = answered("+Inf").await;
-    let began = Instant::now();
+    let start = Instant::now();
     while answered("+Inf").await < succeeded + 2 * HPAS {
-        assert!(began.elapsed() < TIMEOUT, "{}", aggregator.metrics().await);
+        assert!(start.elapsed() < TIMEOUT, "{}", aggregator.metrics().await);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     fleet.until("still active", || active() == HPAS).await;

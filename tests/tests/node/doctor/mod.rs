@@ -142,7 +142,7 @@ fn until_found_with(
     environment: &[(&str, String)],
     expected: &[&str],
 ) {
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         let polled = Instant::now();
         let output = run(node, &[&["doctor"], options].concat(), environment);
@@ -152,7 +152,7 @@ fn until_found_with(
             assert_eq!(output.status.code(), Some(code), "{found}");
             return;
         }
-        assert!(began.elapsed() < TIMEOUT, "{expected:?} is not in\n{found}");
+        assert!(start.elapsed() < TIMEOUT, "{expected:?} is not in\n{found}");
         pause(polled.elapsed());
     }
 }
@@ -171,9 +171,9 @@ fn run(node: &ChartNode, arguments: &[&str], environment: &[(&str, String)]) -> 
 fn measure(node: &ChartNode) {
     for arguments in [&["explain", "torchserve"][..], &["doctor"]] {
         let times = [(); 5].map(|()| {
-            let began = Instant::now();
+            let start = Instant::now();
             run(node, arguments, &[]);
-            began.elapsed().as_secs_f64()
+            start.elapsed().as_secs_f64()
         });
         let [least, most] =
             [f64::min, f64::max].map(|choose| times.into_iter().reduce(choose).unwrap());

@@ -209,10 +209,10 @@ fn follows_a_load(cluster: &TestCluster) {
     let patch = ["patch", "pushscaler/torchserve", "--type=merge", "--patch"];
     kubectl(cluster, &[&patch[..], &[behavior]].concat());
     let overload = start_load(cluster, &["2:10", "25:3600"]);
-    let began = Instant::now();
+    let started_at = Instant::now();
     // 25 requests/s keep 2.6 workers busy: at 50 ms, half utilisation, they take five.
     until_replicas(cluster, "scaled up to 5", |replicas| replicas == 5);
-    let up = began.elapsed();
+    let up = started_at.elapsed();
     let overload = overload.stop();
     let load = start_load(cluster, &["5:3600"]);
     let mut most = 0;
@@ -220,7 +220,7 @@ fn follows_a_load(cluster: &TestCluster) {
         most = most.max(replicas);
         replicas < most
     });
-    let down = began.elapsed();
+    let down = started_at.elapsed();
     let max = r#"{"spec":{"maxReplicas":1}}"#;
     kubectl(cluster, &[&patch[..], &[max]].concat());
     until_replicas(cluster, "at the new maximum", |replicas| replicas == 1);

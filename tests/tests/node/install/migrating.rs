@@ -28,7 +28,7 @@ fn an_hpa_is_observed_replaced_and_restored() {
     let page = Document::read("MIGRATING.md");
 
     fixture.reader.write("hpa.yaml", HPA);
-    let began = Instant::now();
+    let start = Instant::now();
     fixture
         .reader
         .follow(installing.section("Pushscale"), |_| {});
@@ -44,7 +44,7 @@ fn an_hpa_is_observed_replaced_and_restored() {
         .follow(page.section("1. Run alongside the HPA"), |_| {});
     println!(
         "from `helm install` to a fresh reading of every pod: {:.1?}",
-        began.elapsed()
+        start.elapsed()
     );
 
     // Pushscale reports its decision, and the replicas stay.
