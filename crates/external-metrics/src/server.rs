@@ -82,7 +82,7 @@ impl Server {
             }
             _ => {}
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let caller = self.authenticate(chain, headers)?;
         let accept: Vec<&str> = headers
             .get_all(ACCEPT)
@@ -98,7 +98,7 @@ impl Server {
             Ok(()) => self.metric(&namespace, &metric, uri.query().unwrap_or_default()),
             Err(error) => Err(error),
         };
-        (self.on_response)(begun.elapsed(), result.is_ok());
+        (self.on_response)(start.elapsed(), result.is_ok());
         result
     }
 

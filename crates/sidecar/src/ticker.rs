@@ -131,11 +131,11 @@ mod tests {
     #[tokio::test]
     async fn only_the_first_tick_is_immediate() {
         let mut ticker = Ticker::new(Duration::from_millis(50)).unwrap();
-        let started = Instant::now();
+        let start = Instant::now();
         for _ in 0..5 {
             ticker.tick().await;
         }
-        assert!(started.elapsed() >= Duration::from_millis(200));
+        assert!(start.elapsed() >= Duration::from_millis(200));
     }
 
     #[tokio::test]
@@ -143,11 +143,11 @@ mod tests {
         let mut ticker = Ticker::new(Duration::from_millis(100)).unwrap();
         ticker.tick().await;
         std::thread::sleep(Duration::from_millis(550));
-        let started = Instant::now();
+        let start = Instant::now();
         ticker.tick().await;
         ticker.tick().await;
         ticker.tick().await;
         // One tick for the stall, the second at 600 ms, the third at 700 ms.
-        assert!(started.elapsed() >= Duration::from_millis(100));
+        assert!(start.elapsed() >= Duration::from_millis(100));
     }
 }

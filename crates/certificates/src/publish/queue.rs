@@ -451,9 +451,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn writes_that_a_policy_forbids_become_rare() {
         let mut queue = queue();
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut writes = 0;
-        while begun.elapsed() < Duration::from_hours(1) {
+        while start.elapsed() < Duration::from_hours(1) {
             assert_eq!(due(&mut queue), ["b"], "{writes}");
             writes += 1;
             let failed = Outcome::Failed("forbidden".to_owned());

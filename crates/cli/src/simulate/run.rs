@@ -63,7 +63,7 @@ pub(super) fn run(request: &Request) -> Vec<Results<'_>> {
 /// Prints the progress.
 struct Progress {
     all: usize,
-    began: Instant,
+    start: Instant,
     printed: Option<Instant>,
     terminal: bool,
 }
@@ -72,7 +72,7 @@ impl Progress {
     fn new(all: usize) -> Self {
         Self {
             all,
-            began: Instant::now(),
+            start: Instant::now(),
             printed: None,
             terminal: io::stderr().is_terminal(),
         }
@@ -80,8 +80,8 @@ impl Progress {
 
     fn print(&mut self, done: usize) {
         let percent = 100 * done / self.all.max(1);
-        let since = self.printed.unwrap_or(self.began).elapsed();
-        if self.terminal && self.began.elapsed() > QUIET {
+        let since = self.printed.unwrap_or(self.start).elapsed();
+        if self.terminal && self.start.elapsed() > QUIET {
             eprint!("\rsimulated {percent}%");
             // Progress may be lost.
             io::stderr().flush().unwrap_or_default();

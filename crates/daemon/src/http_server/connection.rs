@@ -345,11 +345,11 @@ mod tests {
         let request = post("one");
         client.write_all(request.as_bytes()).await.unwrap();
         settle().await;
-        let began = Instant::now();
+        let start = Instant::now();
         let mut response = Vec::new();
         client.read_to_end(&mut response).await.unwrap();
         assert!(response.ends_with(b"one"));
-        assert_eq!(began.elapsed(), Limits::default().idle);
+        assert_eq!(start.elapsed(), Limits::default().idle);
         server.await.unwrap();
     }
 
@@ -358,7 +358,7 @@ mod tests {
         let (mut client, server) = echo_server(&Shutdown::new());
         client.write_all(post("one").as_bytes()).await.unwrap();
         settle().await;
-        let began = Instant::now();
+        let start = Instant::now();
         let slow = async {
             for byte in post("two").bytes() {
                 client.write_all(&[byte]).await.unwrap();
@@ -369,7 +369,7 @@ mod tests {
             ended = server => ended.unwrap(),
             () = slow => panic!("the head was accepted"),
         }
-        assert_eq!(began.elapsed(), Limits::default().idle);
+        assert_eq!(start.elapsed(), Limits::default().idle);
     }
 
     #[tokio::test(start_paused = true)]
@@ -381,12 +381,12 @@ mod tests {
         });
         let server = tokio::spawn(serve(server, Limits::default(), slow, Shutdown::new()));
         client.write_all(post("one").as_bytes()).await.unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         let mut response = Vec::new();
         client.read_to_end(&mut response).await.unwrap();
         assert!(response.ends_with(b"late"));
         // After the response, the connection may be idle as long as any.
-        assert_eq!(began.elapsed(), 3 * Limits::default().idle);
+        assert_eq!(start.elapsed(), 3 * Limits::default().idle);
         server.await.unwrap();
     }
 
@@ -405,10 +405,10 @@ mod tests {
             let server = tokio::spawn(serve(server, limits, slow, Shutdown::new()));
             client.write_all(post("one").as_bytes()).await.unwrap();
             settle().await;
-            let began = Instant::now();
+            let start = Instant::now();
             client.shutdown().await.unwrap();
             server.await.unwrap();
-            assert_eq!(began.elapsed().is_zero(), detect_hang_up);
+            assert_eq!(start.elapsed().is_zero(), detect_hang_up);
         }
     }
 
@@ -421,11 +421,11 @@ mod tests {
         });
         let server = tokio::spawn(serve(server, Limits::default(), streaming, Shutdown::new()));
         client.write_all(post("one").as_bytes()).await.unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         let mut response = Vec::new();
         client.read_to_end(&mut response).await.unwrap();
         assert!(response.ends_with(b"1\r\nb\r\n0\r\n\r\n"));
-        assert!(began.elapsed().is_zero());
+        assert!(start.elapsed().is_zero());
         server.await.unwrap();
     }
 
@@ -545,10 +545,10 @@ mod tests {
         let (mut client, server) = echo_server(&shutdown);
         client.write_all(post("one").as_bytes()).await.unwrap();
         settle().await;
-        let began = Instant::now();
+        let start = Instant::now();
         shutdown.cancel();
         server.await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), 0);
+        assert_eq!(start.elapsed().as_secs(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -94,13 +94,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_ends_the_connection() {
         let (_client, server) = duplex(8);
-        let began = Instant::now();
+        let start = Instant::now();
         let error = WriteTimeout::new(server, TIMEOUT)
             .write_all(&[0; 64])
             .await
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(began.elapsed() >= TIMEOUT);
+        assert!(start.elapsed() >= TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -170,8 +170,8 @@ impl Pod {
                 match self.workers[index].activity {
                     Activity::Idle => {}
                     Activity::Forming(_) => self.start(index, at),
-                    Activity::Busy { begun, service, .. } => {
-                        self.complete(index, begun, service, metrics);
+                    Activity::Busy { start, service, .. } => {
+                        self.complete(index, start, service, metrics);
                         self.assign_batches(at);
                     }
                 }
@@ -221,19 +221,19 @@ impl Pod {
         let contention = 1.0 + self.contention * busy as f64;
         let service = first.service * factor * contention / self.speed;
         worker.activity = Activity::Busy {
-            begun: now,
+            start: now,
             service,
             ends: now + service,
         };
     }
 
-    fn complete(&mut self, index: usize, begun: f64, service: f64, metrics: &mut Metrics) {
+    fn complete(&mut self, index: usize, start: f64, service: f64, metrics: &mut Metrics) {
         let worker = &mut self.workers[index];
         worker.activity = Activity::Idle;
         self.in_system -= worker.batch.len();
         self.counters.batch_seconds = Some(service);
         for job in worker.batch.drain(..) {
-            let waited = begun - job.arrived;
+            let waited = start - job.arrived;
             self.counters.completed += 1;
             if job.timed {
                 self.counters.responses += 1;

@@ -10,7 +10,7 @@ pub(super) enum Activity {
     Forming(f64),
     /// It processes its batch.
     Busy {
-        begun: f64,
+        start: f64,
         /// The service time of the batch.
         service: f64,
         ends: f64,

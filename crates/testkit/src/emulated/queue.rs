@@ -106,11 +106,11 @@ mod tests {
     async fn a_batch_waits_for_its_delay_and_not_longer() {
         let queue = JobQueue::new(10);
         queue.offer(job(1.0)).unwrap();
-        let began = Instant::now();
+        let start = Instant::now();
         assert_eq!(
             queue.take_batch(4, Duration::from_millis(200)).await.len(),
             1
         );
-        assert_eq!(began.elapsed(), Duration::from_millis(200));
+        assert_eq!(start.elapsed(), Duration::from_millis(200));
     }
 }

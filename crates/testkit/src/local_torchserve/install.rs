@@ -64,12 +64,12 @@ async fn take_lock(
         source,
     };
     let file = File::create(path).map_err(failed)?;
-    let began = Instant::now();
+    let start = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > WAIT_FOR_OTHERS => {
+            Err(TryLockError::WouldBlock) if start.elapsed() > WAIT_FOR_OTHERS => {
                 return Err(LocalTorchServeError::Busy {
                     lock: path.to_owned(),
                     waited: WAIT_FOR_OTHERS,

@@ -155,9 +155,9 @@ pub async fn describe(management: SocketAddr, model: &str) -> serde_json::Value 
 
 /// Polls until the condition holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let began = Instant::now();
+    let start = Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         sleep(Duration::from_millis(20)).await;
     }
 }
