@@ -6,7 +6,7 @@ use std::time::Duration;
 use pushscale_decision::{Counters, Latency, ModelReading, Queue};
 use pushscale_protocol::Model;
 
-/// A reading stays fresh for three of its intervals, and for at least three seconds (docs/ALGORITHM.md, I1).
+/// A reading stays fresh for three of its intervals, and for at least three seconds (docs/ALGORITHM-DETAILS.md, I1).
 const FRESH_INTERVALS: f64 = 3.0;
 const MIN_FRESH_SECONDS: f64 = 3.0;
 

@@ -127,8 +127,8 @@ impl Pass<'_> {
         self.set_limited(proposed, allowed, cap)
     }
 
-    /// Applies the policies of `behavior`, or without any the model's rate limits (docs/ALGORITHM.md, I3), and the
-    /// bounds.
+    /// Applies the policies of `behavior`, or without any the model's rate limits (docs/ALGORITHM-DETAILS.md, I3), and
+    /// the bounds.
     pub(crate) fn limit_model(&mut self, current: u32, proposed: u32, up_to: u32) -> u32 {
         let bounds = self.bounds();
         let history = &self.scaler.history;

@@ -271,7 +271,7 @@ pub enum HpaCompatibility {
     Guarded,
 }
 
-/// The share of running pods with fresh readings that a scale-down needs (docs/ALGORITHM.md, I1).
+/// The share of running pods with fresh readings that a scale-down needs (docs/ALGORITHM-DETAILS.md, I1).
 pub const QUORUM: f64 = 0.8;
 
 /// The period over which [`HpaCompatibility::Guarded`] applies the HPA's limit per sync, which is this long.

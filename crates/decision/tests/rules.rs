@@ -1,8 +1,12 @@
 //! docs/RULES.md lists every rule with its file, its constants and a test; this compares it with the sources.
+//!
+//! docs/ALGORITHM.md repeats what leaving out a rule costs. `PUSHSCALE_GENERATE=1` copies it from docs/RULES.md.
 
 #![cfg(test)]
 
 use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,12 +27,13 @@ fn section(heading: &str) -> String {
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let text = section(heading);
     let lines = text.lines().filter(|line| line.starts_with('|')).skip(2);
-    lines
-        .map(|line| {
-            let cells = line.trim_matches('|').split('|');
-            cells.map(|cell| cell.trim().to_owned()).collect()
-        })
-        .collect()
+    lines.map(cells).collect()
+}
+
+/// The cells of a row of a table.
+fn cells(row: &str) -> Vec<String> {
+    let cells = row.trim_matches('|').split('|');
+    cells.map(|cell| cell.trim().to_owned()).collect()
 }
 
 /// The words in backquotes.
@@ -102,6 +107,37 @@ fn every_rule_of_the_ablation_is_in_the_table() {
     let listed: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
     let rules: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
     assert_eq!(listed, rules);
+}
+
+#[test]
+fn the_algorithm_page_has_every_rule_with_the_figures_of_the_ablation() {
+    let path = root().join("docs/ALGORITHM.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let rows = rows("Rules");
+    let mut listed = BTreeSet::new();
+    let mut expected = String::new();
+    for line in page.lines() {
+        let cells = cells(line);
+        let is_rule = line.starts_with("| `") && cells.len() == 4;
+        let row = rows.iter().find(|row| is_rule && row[0] == cells[0]);
+        let Some([name, _, _, _, _, shared, _, hostile]) = row.map(Vec::as_slice) else {
+            writeln!(expected, "{line}").unwrap();
+            continue;
+        };
+        listed.insert(quoted(name).next().unwrap());
+        let rule = &cells[1];
+        writeln!(expected, "| {name} | {rule} | {shared} | {hostile} |").unwrap();
+    }
+    let rules: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+    assert_eq!(listed, rules);
+    if env::var_os("PUSHSCALE_GENERATE").is_some() {
+        fs::write(&path, &expected).unwrap();
+    } else {
+        assert_eq!(
+            page, expected,
+            "PUSHSCALE_GENERATE=1 copies the figures of docs/RULES.md"
+        );
+    }
 }
 
 #[test]

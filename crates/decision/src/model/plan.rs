@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) incomplete: Option<Incomplete>,
     /// Requests arrive and none completes.
     pub(crate) stuck: bool,
-    /// The limit for one scale-up (docs/ALGORITHM.md, I3).
+    /// The limit for one scale-up (docs/ALGORITHM-DETAILS.md, I3).
     pub(crate) up_to: u32,
     /// A pod that has been slow for a while.
     pub(crate) slow_pod: Option<SlowPod>,

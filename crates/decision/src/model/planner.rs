@@ -28,10 +28,11 @@ const MIN_SECONDS: f64 = 5.0;
 /// A fleet without requests for this many seconds is idle, even with an unknown service time.
 const IDLE_SECONDS: f64 = 60.0;
 
-/// The hold after a start (docs/ALGORITHM.md, I0).
+/// The hold after a start (docs/ALGORITHM-DETAILS.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 
-/// For a backlog, at most this multiple of the pods that the arrival rate needs is ordered (docs/ALGORITHM.md, I3).
+/// For a backlog, at most this multiple of the pods that the arrival rate needs is ordered (docs/ALGORITHM-DETAILS.md,
+/// I3).
 const MAX_ORDER: f64 = 3.0;
 
 /// The maximum number of seconds that one plan learns from: the longest scrape interval. In a longer gap nothing was

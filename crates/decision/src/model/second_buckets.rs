@@ -26,7 +26,7 @@ pub(super) const MAX_LATE_SECONDS: u64 = 60;
 const FULL_COVERAGE: f64 = 0.9;
 
 /// The longest interval between readings whose counts go into a single second: split over two seconds they would look
-/// less bursty than they were. The counts of a longer gap are spread over it (docs/ALGORITHM.md, I1b).
+/// less bursty than they were. The counts of a longer gap are spread over it (docs/ALGORITHM-DETAILS.md, I1b).
 const MAX_INTERVAL: Duration = Duration::from_millis(1500);
 
 /// The fleet's counts per second.

@@ -23,7 +23,7 @@ use super::service::Service;
 
 /// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
 /// arrive in excess of them, because a queue takes many at once. Anything above is a broken counter
-/// (docs/ALGORITHM.md, I6).
+/// (docs/ALGORITHM-DETAILS.md, I6).
 const PLAUSIBLE_FACTOR: f64 = 100.0;
 const PLAUSIBLE_QUEUED: f64 = 10_000.0;
 
@@ -45,7 +45,7 @@ pub(crate) struct ModelState {
     pub(super) hold_backtest: HoldBacktest,
     /// The second of the last periodic update.
     pub(super) updated_at: u64,
-    /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
+    /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM-DETAILS.md, I0).
     pub(super) started: Option<(u64, u32)>,
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
     /// of workers is unknown. With batching, the highest number of in-flight requests per pod.

@@ -172,7 +172,7 @@ fn operates(cluster: &TestCluster) {
         };
         reader.run(&command);
     }
-    for page in ["ALGORITHM.md", "REFERENCE.md"] {
+    for page in ["ALGORITHM-DETAILS.md", "REFERENCE.md"] {
         let commands = inline_commands(&Document::text(page), "kubectl explain ");
         assert!(!commands.is_empty(), "{page}");
         for command in commands {
