@@ -106,7 +106,19 @@ fn every_hostile_scenario_keeps_its_bounds_or_is_known_not_to() {
             }
         }
     }
+    wrong.extend(too_many_reversals(&outcomes));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The share of the size changes of all runs that may be taken back within ten seconds.
+const MOST_REVERSED: f64 = 0.02;
+
+fn too_many_reversals(outcomes: &[Outcome]) -> Option<String> {
+    let changes: u32 = outcomes.iter().map(|outcome| outcome.changes).sum();
+    let reversals: u32 = outcomes.iter().map(|outcome| outcome.reversals).sum();
+    println!("{reversals} of {changes} changes are taken back within 10 s");
+    (f64::from(reversals) > MOST_REVERSED * f64::from(changes))
+        .then(|| format!("{reversals} of {changes} changes are taken back within 10 s"))
 }
 
 const FIGURES: [&str; 3] = ["largest size / need", "mean size / need", "bad %"];
