@@ -15,6 +15,7 @@
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
 //! expect deleted-first=pod-0001
+//! expect lacks=maxReplicas             the explanation does not contain this word
 //! restart            the aggregator restarts
 //! restart-sidecars 2 the sidecars of the two oldest pods restart, their servers do not
 //! scale 9            another client scales the target

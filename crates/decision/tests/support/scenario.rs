@@ -161,6 +161,7 @@ fn expect(fleet: &mut FakeFleet, rest: &str) -> Result<(), String> {
             "desired" => within(value, fleet.last().desired().unwrap_or(0))?,
             "condition" => condition(fleet, value)?,
             "deleted-first" => fleet.slow_pods() == [value],
+            "lacks" => !explanation.contains(value),
             _ => return Err(format!("unknown word {word}")),
         };
         if !good {
