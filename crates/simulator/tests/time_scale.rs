@@ -20,6 +20,12 @@ const SERVICES: [f64; 5] = [0.1, 1.0, 10.0, 60.0, 300.0];
 /// 1.29.
 const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.4)];
 
+const SEEDS: usize = 2;
+
+/// The largest ratio of the mean pods at two service times. With one worker it is 1.09. With four workers it is 1.10
+/// from 1 s on, and 1.36 if 0.1 s is included, where the fleet takes no head-room.
+const MOST_APART: f64 = 1.2;
+
 fn spec(text: &str) -> ClusterSpec {
     let mut draft = Draft::default();
     draft.add_text("the-test.txt", text, None);
@@ -28,11 +34,12 @@ fn spec(text: &str) -> ClusterSpec {
 
 #[test]
 fn the_need_does_not_depend_on_the_time_scale() {
-    let outcomes = in_parallel(
-        SERVICES.len() * FLEETS.len(),
+    let means = in_parallel(
+        SERVICES.len() * FLEETS.len() * SEEDS,
         &|job| {
-            let (service, (workers, most)) =
-                (SERVICES[job % SERVICES.len()], FLEETS[job / SERVICES.len()]);
+            let (run, seed) = (job / SEEDS, 1 + (job % SEEDS) as u64);
+            let service = SERVICES[run % SERVICES.len()];
+            let (workers, most) = FLEETS[run / SERVICES.len()];
             let text = format!(
                 "name: ten busy workers\nload: flat:{}\nseconds: 28800\nservice: {service}s\nworkers: {workers}\n\
                  start-delay: 60s\npods: {}\ntarget: {}s\nmax: 500\n",
@@ -41,16 +48,29 @@ fn the_need_does_not_depend_on_the_time_scale() {
                 service / 2.0
             );
             let spec = spec(&text);
-            let outcome = simulate(&spec, &mut PushScaling::of_cluster(&spec).unwrap(), 1);
+            let outcome = simulate(&spec, &mut PushScaling::of_cluster(&spec).unwrap(), seed);
             let mean = outcome.pod_hours / 8.0 / f64::from(spec.need());
-            (service, workers, mean, most)
+            assert!(
+                (0.8..=most).contains(&mean),
+                "{service} s, {workers} workers, seed {seed}: {mean:.2} times the need"
+            );
+            mean
         },
         &mut || {},
     );
-    for (service, workers, mean, most) in outcomes {
+    let means: Vec<f64> = means
+        .chunks(SEEDS)
+        .map(|seeds| seeds.iter().sum::<f64>() / SEEDS as f64)
+        .collect();
+    for ((workers, _), means) in FLEETS.iter().zip(means.chunks(SERVICES.len())) {
+        // With four workers, 0.1 s differs (see above).
+        let means = if *workers == 1 { means } else { &means[1..] };
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = means.iter().copied().fold(0.0, f64::max);
+        println!("{workers} workers: {least:.2} to {most:.2} times the need");
         assert!(
-            (0.8..=most).contains(&mean),
-            "{service} s, {workers} workers: {mean:.2} times the need"
+            most <= MOST_APART * least,
+            "{workers} workers: {least:.2} to {most:.2} times the need"
         );
     }
 }
