@@ -6,7 +6,8 @@ use pushscale_simulator::traffic::Traffic;
 /// The steady load, in requests per second.
 pub(crate) const RATE: f64 = 100.0;
 
-const SERVICE: f64 = 0.1;
+/// The service time in seconds.
+pub(crate) const SERVICE: f64 = 0.1;
 
 /// The maximum planned utilisation.
 const MAX_UTILISATION: f64 = 0.92;
