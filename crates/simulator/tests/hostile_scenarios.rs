@@ -30,7 +30,11 @@ fn directory() -> PathBuf {
 }
 
 fn scenarios() -> Vec<(String, Scenario)> {
-    let files = golden::files("scenarios/hostile", "", 1);
+    read("scenarios/hostile")
+}
+
+fn read(directory: &str) -> Vec<(String, Scenario)> {
+    let files = golden::files(directory, "", 1);
     let read = |file: &PathBuf| {
         let mut draft = Draft::default();
         draft.add_file(file);
@@ -170,8 +174,8 @@ fn assert_sane(spec: &ClusterSpec, outcome: &Outcome) {
 }
 
 #[test]
-fn hostile_scenarios_read_as_they_are_written() {
-    for (name, scenario) in scenarios() {
+fn scenarios_read_as_they_are_written() {
+    for (name, scenario) in [scenarios(), read("scenarios/recurring")].concat() {
         let mut draft = Draft::default();
         draft.add_text("again.txt", &scenario.write(None), None);
         let again = draft

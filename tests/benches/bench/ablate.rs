@@ -8,7 +8,9 @@ use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{NamedScenario, first_random, hostile, random, random_hostile, shared};
+use crate::scenarios::{
+    NamedScenario, first_random, hostile, random, random_hostile, recurring, shared,
+};
 
 /// The figures of a set of scenarios.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,43 +24,66 @@ struct Figures {
 }
 
 /// Prints a table for each set that `SETS` names. `RANDOM` is the number of random scenarios, `RANDOM_HOSTILE` that of
-/// random clusters that are hard to scale, `FROM` the first one; `SEEDS` is the number of seeds.
+/// random clusters that are hard to scale, `FROM` the first one; `SEEDS` is the number of seeds. The recurring loads have
+/// a table each. `RULES` names the rules to leave out, by default all.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(1).max(1);
     let (from, count) = (first_random(), number("RANDOM").unwrap_or(24));
     let sets = env::var("SETS").unwrap_or_else(|_| "shared random hostile".to_owned());
+    let rules = rules();
     for set in sets.split_whitespace() {
-        let (name, scenarios) = match set {
-            "shared" => ("shared".to_owned(), shared()),
-            "random" => (
-                format!("random from FROM={from}"),
-                random(from, count, None),
-            ),
-            "hostile" => ("hostile".to_owned(), hostile()),
+        match set {
+            "shared" => print_table("shared", &shared(), &rules, seeds),
+            "random" => {
+                let name = format!("random from FROM={from}");
+                print_table(&name, &random(from, count, None), &rules, seeds);
+            }
+            "hostile" => print_table("hostile", &hostile(), &rules, seeds),
             "random-hostile" => {
                 let scenarios = random_hostile(from, number("RANDOM_HOSTILE").unwrap_or(64), None);
-                (format!("random hostile from FROM={from}"), scenarios)
+                let name = format!("random hostile from FROM={from}");
+                print_table(&name, &scenarios, &rules, seeds);
             }
-            other => {
-                panic!("SETS has {other:?}: there are shared, random, hostile and random-hostile")
+            "recurring" => {
+                for scenario in recurring() {
+                    print_table(&scenario.0.clone(), &[scenario], &rules, seeds);
+                }
             }
-        };
-        let length = scenarios.len();
-        println!(
-            "\n{length} {name}, {seeds} seeds: the first row has the figures, the others the difference from it"
-        );
-        println!(
-            "| without | violation seconds | pod-hours | changes taken back, % | largest / need |"
-        );
-        println!("| --- | --- | --- | --- | --- |");
-        Rule::leave_out(None);
-        let whole = figures(&scenarios, seeds);
-        row("nothing", |of| of(&whole), false);
-        for rule in Rule::ALL {
-            Rule::leave_out(Some(*rule));
-            let without = figures(&scenarios, seeds);
-            row(rule.name(), |of| of(&without) - of(&whole), true);
+            other => panic!(
+                "SETS has {other:?}: there are shared, random, hostile, random-hostile and recurring"
+            ),
         }
+    }
+}
+
+/// Returns the rules that `RULES` names.
+fn rules() -> Vec<Rule> {
+    let Ok(names) = env::var("RULES") else {
+        return Rule::ALL.to_vec();
+    };
+    let named = names.split_whitespace().map(|name| {
+        let rule = Rule::ALL.iter().find(|rule| rule.name() == name);
+        *rule.unwrap_or_else(|| panic!("RULES has {name:?}: docs/RULES.md lists them"))
+    });
+    named.collect()
+}
+
+fn print_table(name: &str, scenarios: &[NamedScenario], rules: &[Rule], seeds: u64) {
+    let length = scenarios.len();
+    println!(
+        "\n{length} {name}, {seeds} seeds: the first row has the figures, the others the difference from it"
+    );
+    println!(
+        "| without | violation seconds | pod-hours | changes taken back, % | largest / need |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    Rule::leave_out(None);
+    let whole = figures(scenarios, seeds);
+    row("nothing", |of| of(&whole), false);
+    for rule in rules {
+        Rule::leave_out(Some(*rule));
+        let without = figures(scenarios, seeds);
+        row(rule.name(), |of| of(&without) - of(&whole), true);
     }
 }
 

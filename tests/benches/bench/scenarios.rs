@@ -94,6 +94,11 @@ pub(crate) fn hostile() -> Vec<NamedScenario> {
     with_keys(&directory().join("hostile"), &[])
 }
 
+/// Returns the scenarios of loads that recur, and of one that does not.
+pub(crate) fn recurring() -> Vec<NamedScenario> {
+    with_keys(&directory().join("recurring"), &[])
+}
+
 /// Returns the scenarios in a directory, with the values of some keys replaced.
 pub(crate) fn with_keys(directory: &Path, keys: &[(&str, &str)]) -> Vec<NamedScenario> {
     let read = |file: &PathBuf| {
