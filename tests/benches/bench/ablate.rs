@@ -24,8 +24,8 @@ struct Figures {
 }
 
 /// Prints a table for each set that `SETS` names. `RANDOM` is the number of random scenarios, `RANDOM_HOSTILE` that of
-/// random clusters that are hard to scale, `FROM` the first one; `SEEDS` is the number of seeds. The recurring loads have
-/// a table each. `RULES` names the rules to leave out, by default all.
+/// random clusters that are hard to scale, `FROM` the first one; `SEEDS` is the number of seeds. The recurring loads
+/// have a table each. `RULES` names the rules to leave out, by default all.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(1).max(1);
     let (from, count) = (first_random(), number("RANDOM").unwrap_or(24));
