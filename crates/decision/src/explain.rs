@@ -173,12 +173,19 @@ impl fmt::Display for Step {
                     short(*minute)
                 )
             }
-            Self::Trend { rate, ahead } => write!(
-                f,
-                "trend: {}/s in {}, when a new pod is ready",
-                short(*rate),
-                span(*ahead)
-            ),
+            Self::Trend {
+                rate,
+                ahead,
+                start_delay,
+                limit,
+            } => {
+                write!(f, "trend: {}/s in {}", short(*rate), span(*ahead))?;
+                if let Some(limit) = limit {
+                    let limit = short(*limit);
+                    write!(f, ", limited to {limit} times the current rate")?;
+                }
+                write!(f, "; a new pod is ready in {}", span(*start_delay))
+            }
             Self::Capacity {
                 service,
                 workers,

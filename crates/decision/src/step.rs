@@ -169,8 +169,12 @@ pub enum Step {
     Trend {
         /// Requests per second.
         rate: f64,
-        /// Time until then: the start delay of a pod.
+        /// Time until then.
         ahead: Duration,
+        /// Time until a pod ordered now is ready.
+        start_delay: Duration,
+        /// The factor over the current rate that limits the extrapolation, if it does.
+        limit: Option<f64>,
     },
     /// Model: the capacity of one pod.
     Capacity {

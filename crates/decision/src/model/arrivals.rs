@@ -33,7 +33,9 @@ const TREND_ERRORS: f64 = 4.0;
 /// The largest factor by which a trend raises the rate.
 const MAX_TREND: f64 = 1.5;
 
-/// The furthest extrapolation of a trend, in seconds.
+/// A trend is extrapolated to this many seconds after a pod ordered now is ready, but at most
+/// `MAX_LOOKAHEAD_SECONDS` ahead.
+const LOOKAHEAD_MARGIN_SECONDS: f64 = 10.0;
 const MAX_LOOKAHEAD_SECONDS: f64 = 90.0;
 
 /// An arrival rate of the whole fleet, in requests per second.
@@ -46,12 +48,15 @@ pub(crate) struct Rate {
     pub(crate) slow: f64,
     /// The length of the window that `now` was measured in, in seconds.
     pub(crate) window: u64,
-    /// The extrapolated rate at the time when a pod that is created now is ready.
+    /// The extrapolated rate in `lookahead` seconds.
     pub(crate) ahead: f64,
+    pub(crate) lookahead: f64,
+    /// The factor over `now` that limits `ahead`, if it does.
+    pub(crate) trend_limit: Option<f64>,
 }
 
 impl Rate {
-    /// Returns the rate now and `delay` seconds ahead, for a service time in seconds.
+    /// Returns the rate now and when a pod is ready whose start takes `delay` seconds, for a service time in seconds.
     pub(crate) fn measure(second_buckets: &SecondBuckets, service: f64, delay: f64) -> Self {
         let mut window = SLOW_WINDOW;
         let recent = second_buckets.window(window);
@@ -74,17 +79,19 @@ impl Rate {
                 (now, window) = (rate, length);
             }
         }
-        let ahead = match trend(second_buckets).filter(|_| Rule::Trend.applies()) {
-            Some(slope) => {
-                (now + slope * (delay + 10.0).min(MAX_LOOKAHEAD_SECONDS)).min(MAX_TREND * now)
-            }
+        let lookahead = (delay + LOOKAHEAD_MARGIN_SECONDS).min(MAX_LOOKAHEAD_SECONDS);
+        let extrapolated = match trend(second_buckets).filter(|_| Rule::Trend.applies()) {
+            Some(slope) => now + slope * lookahead,
             None => now,
         };
+        let most = MAX_TREND * now;
         Self {
             now,
             slow,
             window,
-            ahead: ahead.max(now),
+            ahead: extrapolated.min(most).max(now),
+            lookahead,
+            trend_limit: (extrapolated > most).then_some(MAX_TREND),
         }
     }
 }

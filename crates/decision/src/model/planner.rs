@@ -324,7 +324,9 @@ impl ModelState {
         if demand.setting.trend && demand.rate.ahead > demand.rate.now {
             steps.push(Step::Trend {
                 rate: demand.rate.ahead,
-                ahead: seconds(situation.delay),
+                ahead: seconds(demand.rate.lookahead),
+                start_delay: seconds(situation.delay),
+                limit: demand.rate.trend_limit,
             });
         }
         let for_wait = capacity.utilisation_for_wait(1.0, 1.0, &mut self.utilisations);
