@@ -5,7 +5,7 @@ use crate::explain::count;
 use crate::limits::Limit;
 use crate::numbers::short;
 use crate::policy::Direction;
-use crate::step::Step;
+use crate::step::{BacklogBound, Step};
 
 /// The condition under which a decision without a metric changes.
 const UNTIL_METRIC_KNOWN: &str =
@@ -68,6 +68,11 @@ impl Decision {
                 found.add(excludes, &step.to_string(), &change);
             }
         }
+        if found.not_more.is_empty()
+            && let Some((step, change)) = bound_of_backlog(&self.steps, desired)
+        {
+            found.add(Excludes::More, &step.to_string(), change);
+        }
         if let Some(need) = Need::largest(&self.steps) {
             need.complete(desired, &mut found);
         }
@@ -86,6 +91,29 @@ fn change_of_hold(hold: Hold) -> Option<&'static str> {
         Hold::SelectorUnusable => "the target's pods are known: see the condition ScalingActive",
         Hold::InsufficientData => UNTIL_METRIC_KNOWN,
         Hold::ModeOff => "spec.mode is Apply or Recommend",
+    })
+}
+
+/// Returns the step whose bound keeps a backlog from ordering more than `desired` replicas, and what would end that.
+fn bound_of_backlog(steps: &[Step], desired: u32) -> Option<(&Step, &'static str)> {
+    steps.iter().find_map(|step| {
+        let change = match step {
+            Step::Backlog {
+                replicas, bound_by, ..
+            } if *replicas == desired => match bound_by {
+                BacklogBound::StartCost => {
+                    "more requests wait, or spec.podSecondsPerViolation is higher"
+                }
+                BacklogBound::MaxOrder => "the arrival rate rises",
+                BacklogBound::DrainTime | BacklogBound::EarlierOrder => return None,
+            },
+            Step::UnevenLoad {
+                unordered: Some(replicas),
+                ..
+            } if *replicas > desired => "requests reach all pods: see the condition LoadUneven",
+            _ => return None,
+        };
+        Some((step, change))
     })
 }
 

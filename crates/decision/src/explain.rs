@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::latency::Latency;
 use crate::numbers::short;
 use crate::policy::{Aggregate, Direction};
-use crate::step::Step;
+use crate::step::{BacklogBound, Step};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -285,6 +285,7 @@ impl fmt::Display for Step {
                 waiting,
                 starting,
                 replicas,
+                bound_by,
             } => {
                 if *waiting >= 1.0 {
                     write!(f, "backlog: {} requests more than usual", short(*waiting))?;
@@ -294,7 +295,7 @@ impl fmt::Display for Step {
                 if *starting > 0 {
                     write!(f, ", {} starting", units(*starting, "pod"))?;
                 }
-                write!(f, "; {} to work it off", count(*replicas))
+                write!(f, "; {} {}", count(*replicas), bound_by.describe())
             }
             Self::RiseExpected {
                 period,
@@ -372,11 +373,21 @@ impl fmt::Display for Step {
                 "batches: no full batch measured yet; a pod is assumed to process at most {} at once",
                 units(*slots, "request")
             ),
-            Self::UnevenLoad { idle, pods } => write!(
-                f,
-                "uneven load: {idle} of {} get hardly any requests, so more pods do not help",
-                units(*pods, "pod")
-            ),
+            Self::UnevenLoad {
+                idle,
+                pods,
+                unordered,
+            } => {
+                let pods = units(*pods, "pod");
+                write!(
+                    f,
+                    "uneven load: {idle} of {pods} get hardly any requests, so more pods do not help"
+                )?;
+                if let Some(replicas) = unordered {
+                    write!(f, "; not ordered: {} for the backlog", count(*replicas))?;
+                }
+                Ok(())
+            }
             Self::Overdue { pods } => {
                 let they_are = if *pods == 1 { "it is" } else { "they are" };
                 write!(
@@ -417,6 +428,19 @@ impl fmt::Display for Step {
                 },
                 count(*to)
             ),
+        }
+    }
+}
+
+impl BacklogBound {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::DrainTime => "to work it off in time",
+            Self::StartCost => {
+                "to work it off; starting more would cost more than the violations that they avoid"
+            }
+            Self::MaxOrder => "to work it off; one order is at most three times the need",
+            Self::EarlierOrder => "to work it off, ordered before and kept until they could serve",
         }
     }
 }

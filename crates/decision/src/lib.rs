@@ -61,5 +61,5 @@ pub use policy::{
 pub use reading::{Counters, ModelReading, Queue, Reading, Rejection, ServerState};
 pub use scaler::Scaler;
 pub use snapshot::Snapshot;
-pub use step::Step;
+pub use step::{BacklogBound, Step};
 pub use target::{Selector, TargetState};

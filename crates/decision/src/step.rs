@@ -251,6 +251,8 @@ pub enum Step {
         starting: u32,
         /// Replicas that work the backlog off.
         replicas: u32,
+        /// What determines them.
+        bound_by: BacklogBound,
     },
     /// Model: replicas for the load of the same time of an earlier hour, day or week.
     RiseExpected {
@@ -309,6 +311,8 @@ pub enum Step {
         idle: u32,
         /// The ready pods.
         pods: u32,
+        /// The replicas for a backlog that are not ordered, if there is one.
+        unordered: Option<u32>,
     },
     /// Model: half of the pods or more do not become ready.
     Overdue {
@@ -346,4 +350,18 @@ pub enum Step {
         /// The replicas that are not written.
         to: u32,
     },
+}
+
+/// What determines the replicas for a backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BacklogBound {
+    /// They work the backlog off in time.
+    #[default]
+    DrainTime,
+    /// Starting more pods would cost more than the violations that they avoid.
+    StartCost,
+    /// The limit of one order, as a multiple of the need.
+    MaxOrder,
+    /// They were ordered for an earlier backlog, and are kept until they could have served.
+    EarlierOrder,
 }

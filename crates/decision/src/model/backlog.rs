@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::policy::ViolationPrice;
 use crate::snapshot::visit;
+use crate::step::BacklogBound;
 
 use super::rules::Rule;
 use crate::numbers::to_u32_saturating;
@@ -64,6 +65,7 @@ pub(crate) struct Backlog {
     pub(crate) requests: f64,
     /// Pods that work it off; 0 without a backlog.
     pub(crate) pods: u32,
+    pub(crate) bound_by: BacklogBound,
 }
 
 impl BacklogInputs<'_> {
@@ -86,13 +88,22 @@ impl BacklogInputs<'_> {
         let price = self.violation_price.for_fleet(offered.max(1.0));
         let cost = START_COST * self.delay;
         let cheapest = |work: f64| (price * work / cost.max(1.0)).sqrt();
-        let extra = (work / drain).min(cheapest(work));
+        let in_time = work / drain;
+        let extra = in_time.min(cheapest(work));
         let own = self.own_queue_seconds();
-        let own_extra = extra_for_own_queues(offered, own).min(cheapest(own * offered));
-        let wanted = offered + extra.max(own_extra);
+        let own_in_time = extra_for_own_queues(offered, own);
+        let own_extra = own_in_time.min(cheapest(own * offered));
+        let pods = |extra: f64| to_u32_saturating((offered + extra - 0.02).ceil()).max(steady);
+        let wanted = pods(extra.max(own_extra));
+        let is_in_time = wanted >= pods(in_time.max(own_in_time));
         Backlog {
             requests: backlog,
-            pods: to_u32_saturating((wanted - 0.02).ceil()).max(steady),
+            pods: wanted,
+            bound_by: if is_in_time {
+                BacklogBound::DrainTime
+            } else {
+                BacklogBound::StartCost
+            },
         }
     }
 

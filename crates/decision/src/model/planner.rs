@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Balancing;
-use crate::step::Step;
+use crate::step::{BacklogBound, Step};
 
 use super::arrivals::Rate;
 use super::backlog::{Backlog, BacklogInputs};
@@ -91,7 +91,9 @@ impl ModelState {
         if !Rule::MaxOrder.applies() {
             max_order = situation.max;
         }
-        backlog.pods = backlog.pods.min(max_order);
+        if backlog.pods > max_order {
+            (backlog.pods, backlog.bound_by) = (max_order, BacklogBound::MaxOrder);
+        }
         let is_replaced = self.can_replace_slow(situation, fleet_snapshot);
         self.slow_above = fleet_snapshot.balance.slow_above(service, is_replaced);
         let has_outlier = self.outlier_above.is_finite();
@@ -107,9 +109,11 @@ impl ModelState {
             .balance
             .uneven(fleet_snapshot.ready, demand.pods)
             .filter(|_| Rule::Uneven.applies());
-        if uneven.is_some() {
+        let mut unordered = None;
+        if uneven.is_some() && backlog.pods > demand.replicas {
             // Further pods would get no requests either.
-            backlog.pods = backlog.pods.min(demand.replicas);
+            unordered = Some(backlog.pods);
+            backlog.pods = demand.replicas;
         }
         let overloaded = fleet_snapshot.balance.overloaded(
             f64::from(capacity.slots) / capacity.service,
@@ -129,6 +133,7 @@ impl ModelState {
         explain_pods(
             slow_pod.as_ref(),
             uneven.as_ref(),
+            unordered,
             overloaded.as_ref(),
             steps,
         );
@@ -160,6 +165,11 @@ impl ModelState {
                 waiting: backlog.requests,
                 starting: u32::try_from(fleet_snapshot.starting.len()).unwrap_or(u32::MAX),
                 replicas: proposed,
+                bound_by: if proposed > backlog.pods {
+                    BacklogBound::EarlierOrder
+                } else {
+                    backlog.bound_by
+                },
             });
         }
         self.follow_profile(second, situation, &capacity, &mut plan, steps);
@@ -519,6 +529,7 @@ fn backlog_inputs<'a>(
 fn explain_pods(
     slow: Option<&SlowPod>,
     uneven: Option<&UnevenLoad>,
+    unordered: Option<u32>,
     overloaded: Option<&OverloadedPod>,
     steps: &mut Vec<Step>,
 ) {
@@ -534,6 +545,7 @@ fn explain_pods(
         steps.push(Step::UnevenLoad {
             idle: uneven.idle,
             pods: uneven.pods,
+            unordered,
         });
     }
     if let Some(overloaded) = overloaded {
