@@ -8,6 +8,9 @@ use crate::numbers::short;
 use crate::policy::{Aggregate, Direction};
 use crate::step::{BacklogBound, Step};
 
+/// The smallest difference from 1 for which a calibration is shown.
+const CALIBRATION_SHOWN: f64 = 0.05;
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -190,6 +193,7 @@ impl fmt::Display for Step {
                 service,
                 workers,
                 utilisation,
+                calibration,
                 pooled,
                 aggregate,
                 target,
@@ -203,15 +207,24 @@ impl fmt::Display for Step {
                 };
                 let target = spaced(*target);
                 if *pooled {
-                    return write!(
+                    write!(
                         f,
                         ", one queue for all pods; target {target} for the {wait}"
-                    );
+                    )?;
+                } else {
+                    let utilisation = short(100.0 * utilisation);
+                    write!(
+                        f,
+                        "; {utilisation}% utilisation keeps the {wait} at {target}"
+                    )?;
                 }
-                let utilisation = short(100.0 * utilisation);
+                if (calibration - 1.0).abs() < CALIBRATION_SHOWN {
+                    return Ok(());
+                }
+                let factor = short(*calibration);
                 write!(
                     f,
-                    "; {utilisation}% utilisation keeps the {wait} at {target}"
+                    "; waits are {factor} times as long as the formula predicts"
                 )
             }
             Self::QueueLimit { limit, utilisation } => write!(

@@ -184,6 +184,8 @@ pub enum Step {
         workers: u32,
         /// The utilisation that keeps the target latency, 0 to 1.
         utilisation: f64,
+        /// The measured waits over those of the formula, by which it is corrected.
+        calibration: f64,
         /// Whether all pods share one queue (`LeastRequest`).
         pooled: bool,
         /// The aggregate of the wait that the target applies to.

@@ -45,6 +45,7 @@ pub(crate) fn steps(rate: f64) -> Vec<Step> {
             service: Duration::from_millis(100),
             workers: 4,
             utilisation: 0.9,
+            calibration: 1.0,
             pooled: false,
             aggregate: pushscale_decision::Aggregate::Mean,
             target,

@@ -32,6 +32,8 @@ pub(crate) struct Capacity {
     pub(crate) batches: Option<Batches>,
     /// The calibrated variability of the service time; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
+    /// The calibration in `variability`: measured over predicted waits.
+    pub(crate) calibration: f64,
     pub(crate) target: f64,
     /// The requests that may wait in a pod, if each has its own queue and that is known.
     pub(crate) queue_limit: Option<f64>,
@@ -247,6 +249,7 @@ mod tests {
             slots,
             batches: None,
             variability: 1.3,
+            calibration: 1.0,
             target,
             queue_limit: None,
             wait: Wait::Mean,

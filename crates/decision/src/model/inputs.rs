@@ -162,11 +162,13 @@ impl ModelState {
             // Requests of a batch take equally long, so their means vary by more than the batches do.
             variation = variation.min(1.0);
         }
+        let calibration = self.calibration.factor();
         Capacity {
             service,
             slots,
             batches,
-            variability: (1.0 + variation) / 2.0 * self.calibration.factor(),
+            variability: (1.0 + variation) / 2.0 * calibration,
+            calibration,
             target,
             queue_limit: fleet_snapshot
                 .queue_limit

@@ -344,6 +344,7 @@ impl ModelState {
             service: seconds(capacity.service),
             workers: capacity.slots,
             utilisation: for_wait,
+            calibration: capacity.calibration,
             pooled: situation.balancing == Balancing::LeastRequest,
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
