@@ -77,6 +77,7 @@ impl Decision {
             need.complete(desired, &mut found);
         }
         complete_with_ratio(&self.steps, desired, &mut found);
+        found.not_fewer.extend(runner_up(&self.steps, desired));
         found
     }
 }
@@ -297,6 +298,74 @@ fn complete_with_ratio(steps: &[Step], desired: u32, found: &mut Alternatives) {
     if found.not_fewer.is_empty() && replicas >= desired {
         found.add(Excludes::Fewer, &step, "the queue latency falls");
     }
+}
+
+/// A proposal of the queueing model.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    /// What it is for.
+    what: &'static str,
+    /// The model, if it is known.
+    model: Option<&'a str>,
+    replicas: u32,
+}
+
+impl Claim<'_> {
+    fn of(step: &Step) -> Option<Claim<'_>> {
+        let mut model = None;
+        let (what, replicas) = match step {
+            Step::Needed { replicas, .. } => ("this model", replicas),
+            Step::Held { replicas, .. } | Step::HeldAfterStart { replicas, .. } => {
+                ("the hold", replicas)
+            }
+            Step::Backlog { replicas, .. } => ("the backlog", replicas),
+            Step::RiseExpected { replicas, .. } => ("the expected rise", replicas),
+            Step::Lost { replicas, .. } => ("the lost pods", replicas),
+            Step::Replacement { replicas } => ("the replacement", replicas),
+            Step::Stuck { replicas } => ("the safeguard", replicas),
+            Step::KeptWhileWaiting { replicas, .. } | Step::LatencyGuard { replicas, .. } => {
+                ("the safeguard", replicas)
+            }
+            Step::RunnerUp {
+                model: name,
+                replicas,
+            } => {
+                model = Some(name.as_ref());
+                ("this model", replicas)
+            }
+            _ => return None,
+        };
+        Some(Claim {
+            what,
+            model,
+            replicas: *replicas,
+        })
+    }
+}
+
+/// Returns the replicas without the proposal that decides; `None` if they are not fewer than `desired`.
+fn runner_up(steps: &[Step], desired: u32) -> Option<String> {
+    let mut largest: Option<Claim<'_>> = None;
+    let mut second: Option<Claim<'_>> = None;
+    for claim in steps.iter().filter_map(Claim::of) {
+        let smaller = if largest.is_none_or(|largest| claim.replicas > largest.replicas) {
+            largest.replace(claim)
+        } else {
+            Some(claim)
+        };
+        if smaller.map(|claim| claim.replicas) > second.map(|claim| claim.replicas) {
+            second = smaller;
+        }
+    }
+    let (largest, second) = (largest?, second?);
+    if largest.replicas < desired || second.replicas >= desired {
+        return None;
+    }
+    let mut text = format!("without {}: {}", largest.what, count(second.replicas));
+    if let Some(model) = second.model {
+        text += &format!(" for model {model}");
+    }
+    Some(text)
 }
 
 fn is_floor(step: &Step) -> bool {

@@ -110,6 +110,9 @@ impl fmt::Display for Step {
                 "proposal: {}, because nothing can be computed for model {model}: {problem}",
                 count(*replicas)
             ),
+            Self::RunnerUp { model, replicas } => {
+                write!(f, "runner-up: {} for model {model}", count(*replicas))
+            }
             Self::TooManyModels { replicas } => write!(
                 f,
                 "proposal: {}, because some models are not tracked",

@@ -67,6 +67,7 @@ impl Pass<'_> {
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
         let mut best: Option<Best> = None;
+        let mut runner_up: Option<(Arc<str>, u32)> = None;
         let mut problem: Option<(NoPlan, Arc<str>)> = None;
         let mut has_pods_step = false;
         for (slot, model) in scaler.models.iter_mut().enumerate() {
@@ -121,11 +122,12 @@ impl Pass<'_> {
                 Ok(plan) => {
                     findings.add(&plan, &model.name);
                     let more = best.as_ref().is_none_or(|best| plan.pods > best.plan.pods);
-                    if more {
+                    let smaller = if more {
                         let length = steps.len() - from;
-                        if let Some(best) = best {
+                        let smaller = best.map(|best| {
                             steps.drain(best.steps);
-                        }
+                            (best.model, best.plan.pods)
+                        });
                         let end = steps.len();
                         best = Some(Best {
                             plan,
@@ -133,8 +135,15 @@ impl Pass<'_> {
                             model: Arc::clone(&model.name),
                             wait: fleet_snapshot.wait,
                         });
+                        smaller
                     } else {
                         steps.truncate(from);
+                        Some((Arc::clone(&model.name), plan.pods))
+                    };
+                    if smaller.as_ref().map(|(_, pods)| pods)
+                        > runner_up.as_ref().map(|(_, pods)| pods)
+                    {
+                        runner_up = smaller;
                     }
                 }
                 Err(error) => {
@@ -158,6 +167,9 @@ impl Pass<'_> {
                 .or(no_models)
                 .map_or("no pod reports this model", NoPlan::problem));
         };
+        if let Some((model, replicas)) = runner_up {
+            steps.push(Step::RunnerUp { model, replicas });
+        }
         // If another model of the metric has no plan, this one must not scale down on its own.
         let mut pods = plan.pods;
         if problem.is_some() || has_untracked {

@@ -106,6 +106,13 @@ pub enum Step {
         /// The proposed replicas.
         replicas: u32,
     },
+    /// Model: the second-largest proposal, if the metric covers several models.
+    RunnerUp {
+        /// The model.
+        model: Arc<str>,
+        /// Its proposal.
+        replicas: u32,
+    },
     /// Some models are not tracked, so the demand may be higher than the plan.
     TooManyModels {
         /// The proposed replicas.
