@@ -50,6 +50,23 @@ pub(crate) struct Plan {
     pub(crate) batch_delay_above: Option<f64>,
 }
 
+impl Plan {
+    /// Returns a plan of `pods` for an arrival rate about which nothing else is known.
+    pub(super) fn of(pods: u32) -> Self {
+        Self {
+            pods,
+            reason: PlanReason::Demand,
+            incomplete: None,
+            stuck: false,
+            up_to: 0,
+            slow_pod: None,
+            uneven: None,
+            overloaded: None,
+            batch_delay_above: None,
+        }
+    }
+}
+
 /// What determined the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlanReason {

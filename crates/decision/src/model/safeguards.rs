@@ -6,7 +6,8 @@ use crate::step::Step;
 use super::capacity::Capacity;
 use super::evidence::{PERSISTENCE, VIOLATION_FACTOR, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
-use super::plan::{Plan, PlanReason, Situation};
+use super::observe::Inputs;
+use super::plan::{Plan, PlanReason};
 use super::rules::Rule;
 use super::state::ModelState;
 use crate::numbers::to_u32_saturating;
@@ -15,35 +16,19 @@ use crate::numbers::to_u32_saturating;
 /// sidecar's second is sometimes slightly short: with 0.9 the condition would flap.
 const STUCK_COVERAGE: f64 = 0.8;
 
-/// The measured waits that the safeguards use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Symptoms {
-    /// The mean wait of the requests completed in the last ten seconds, in seconds, if any.
-    pub(super) waited: Option<f64>,
-    /// Whether requests wait longer than the target latency now.
-    pub(super) waiting: bool,
-    /// Whether idle pods leave too few to carry the load.
-    pub(super) uneven: bool,
-}
-
 impl ModelState {
     /// Corrects the plan, and adds a step for each correction.
     pub(super) fn apply_safeguards(
         &mut self,
-        situation: &Situation<'_>,
-        fleet_snapshot: &FleetSnapshot,
-        capacity: &Capacity,
-        symptoms: Symptoms,
+        inputs: &Inputs<'_>,
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
-        keep_while_waiting(situation, fleet_snapshot, capacity, symptoms, plan, steps);
-        let current = situation.current;
+        keep_while_waiting(inputs, plan, steps);
+        let (pods, current) = (&inputs.pods, inputs.situation.current);
         // If enough pods serve, the overdue ones belong to a rollout, and more replicas would also add pods of the old
         // version.
-        let overdue = fleet_snapshot
-            .overdue
-            .min(current.saturating_sub(fleet_snapshot.ready));
+        let overdue = pods.overdue.min(current.saturating_sub(pods.ready));
         if plan.pods > current
             && overdue > 0
             && overdue >= current.div_ceil(2)
@@ -53,7 +38,7 @@ impl ModelState {
             plan.pods = current;
             steps.push(Step::Overdue { pods: overdue });
         }
-        plan.stuck = self.is_stuck(capacity, fleet_snapshot) && Rule::Stuck.applies();
+        plan.stuck = inputs.is_stuck;
         match (plan.stuck, self.stuck) {
             (false, _) => self.stuck = None,
             // Scale up once: perhaps only the existing pods are stuck.
@@ -68,11 +53,11 @@ impl ModelState {
                 });
             }
         }
-        self.guard_latency(situation, fleet_snapshot, capacity, symptoms, plan, steps);
+        self.guard_latency(inputs, plan, steps);
     }
 
     /// Returns whether requests arrive and none completes, although completed requests are counted.
-    fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
+    pub(super) fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
         let idle = recent_seconds(capacity.service);
         let span = idle.min(300.0);
         let window = self.second_buckets.window(to_u32_saturating(span).into());
@@ -86,25 +71,18 @@ impl ModelState {
 
     /// With incomplete metrics the model may underestimate the load: violations that last double the replicas, once the
     /// pods that were ordered before have served for as long.
-    fn guard_latency(
-        &mut self,
-        situation: &Situation<'_>,
-        fleet_snapshot: &FleetSnapshot,
-        capacity: &Capacity,
-        symptoms: Symptoms,
-        plan: &mut Plan,
-        steps: &mut Vec<Step>,
-    ) {
-        let wait = fleet_snapshot.wait.unwrap_or_default();
+    fn guard_latency(&mut self, inputs: &Inputs<'_>, plan: &mut Plan, steps: &mut Vec<Step>) {
+        let situation = &inputs.situation;
+        let wait = inputs.pods.wait.unwrap_or_default();
         let unguarded = plan.incomplete.is_some()
             && plan.pods <= situation.current
-            && !symptoms.uneven
+            && inputs.uneven.is_none()
             && Rule::LatencyGuard.applies();
-        if !unguarded || wait <= VIOLATION_FACTOR * capacity.target {
+        if !unguarded || wait <= VIOLATION_FACTOR * inputs.capacity.target {
             self.late_since = None;
             return;
         }
-        if !fleet_snapshot.starting.is_empty() {
+        if inputs.pods.starting > 0 {
             self.late_since = Some(situation.now);
         }
         let since = *self.late_since.get_or_insert(situation.now);
@@ -128,24 +106,19 @@ impl ModelState {
 }
 
 /// Keeps the serving pods while requests wait (I2). Starting pods may be removed.
-fn keep_while_waiting(
-    situation: &Situation<'_>,
-    fleet_snapshot: &FleetSnapshot,
-    capacity: &Capacity,
-    symptoms: Symptoms,
-    plan: &mut Plan,
-    steps: &mut Vec<Step>,
-) {
-    let late = symptoms.waited.is_some_and(|wait| wait > capacity.target);
-    let unknown = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
-    let serving = fleet_snapshot.ready.min(situation.current);
+fn keep_while_waiting(inputs: &Inputs<'_>, plan: &mut Plan, steps: &mut Vec<Step>) {
+    let late = inputs
+        .waited
+        .is_some_and(|wait| wait > inputs.capacity.target);
+    let unknown = inputs.waited.is_none() && inputs.pods.in_system > 0.0;
+    let serving = inputs.pods.ready.min(inputs.situation.current);
     // Idle pods do not serve the requests that wait in other pods.
-    if symptoms.uneven || !Rule::KeptWhileWaiting.applies() {
+    if inputs.uneven.is_some() || !Rule::KeptWhileWaiting.applies() {
         return;
     }
-    if plan.pods < serving && (late || symptoms.waiting || unknown) {
+    if plan.pods < serving && (late || inputs.is_waiting || unknown) {
         plan.pods = serving;
-        let wait = symptoms.waited.or(fleet_snapshot.wait).unwrap_or_default();
+        let wait = inputs.waited.or(inputs.pods.wait).unwrap_or_default();
         steps.push(Step::KeptWhileWaiting {
             wait: latency(wait),
             replicas: serving,

@@ -5,8 +5,8 @@ use crate::step::Step;
 
 use super::evidence::PERSISTENCE;
 use super::fleet_snapshot::FleetSnapshot;
+use super::observe::Inputs;
 use super::plan::{Plan, Situation};
-use super::pod_balance::SlowPod;
 use super::replacement::Replicas;
 use super::state::ModelState;
 
@@ -25,13 +25,11 @@ impl ModelState {
             && self.replacement.is_possible(situation.now, situation.delay)
     }
 
-    /// Orders the pods that do the work of slow ones; `is_replaced` is whether slow pods are replaced. Only a pod that
-    /// has been slow for a while counts: one at the limit would otherwise order and release a pod with each decision.
+    /// Orders the pods that do the work of slow ones. Only a pod that has been slow for a while counts: one at the limit
+    /// would otherwise order and release a pod with each decision.
     pub(super) fn replace_slow(
         &mut self,
-        situation: &Situation<'_>,
-        fleet_snapshot: &FleetSnapshot,
-        is_replaced: bool,
+        inputs: &Inputs<'_>,
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
@@ -39,10 +37,10 @@ impl ModelState {
             self.replacement.stop();
             return;
         };
+        let situation = &inputs.situation;
         if situation.balancing == Balancing::LeastRequest {
             // The load balancer avoids slow pods, so the others serve their share.
-            let slow = fleet_snapshot.balance.slow;
-            plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
+            plan.pods = plan.pods.saturating_add(inputs.pods.slow.min(plan.pods));
             return;
         }
         if !situation.replaces_slow {
@@ -53,10 +51,10 @@ impl ModelState {
         let replicas = Replicas {
             planned: plan.pods.max(situation.min),
             current: situation.current,
-            ready: fleet_snapshot.ready,
+            ready: inputs.pods.ready,
             max: situation.max,
         };
-        let is_certain = is_replaced || slow.factor.is_infinite();
+        let is_certain = inputs.is_replaced || slow.factor.is_infinite();
         // A slow pod in which no request waits does no harm.
         let does_harm = slow.waiting > 0 || self.replacement.phase.is_some();
         if !is_certain || !does_harm {
@@ -74,21 +72,17 @@ impl ModelState {
         }
     }
 
-    /// Returns the slow pod if there has been one for long enough.
-    pub(super) fn slow_for_long(
-        &mut self,
-        situation: &Situation<'_>,
-        slow_pod: Option<SlowPod>,
-    ) -> Option<SlowPod> {
-        if slow_pod.is_none() {
+    /// Returns whether there has been a slow pod for long enough; `is_slow` is whether there is one now.
+    pub(super) fn is_slow_for_long(&mut self, situation: &Situation<'_>, is_slow: bool) -> bool {
+        if !is_slow {
             self.slow_since = None;
-            return None;
+            return false;
         }
         // The time to replace slow pods passes while they can be replaced, as after the end of a pause.
         if situation.replaces_slow {
             self.replacement.observe(situation.now);
         }
         let since = *self.slow_since.get_or_insert(situation.now);
-        slow_pod.filter(|_| situation.now.since(since) >= PERSISTENCE)
+        situation.now.since(since) >= PERSISTENCE
     }
 }
