@@ -232,7 +232,7 @@ bench: programs static ## Run all benchmarks, with the reaction on a real node (
 	$(BENCH)
 
 .PHONY: bench-decide
-bench-decide: ## Compare autoscalers in simulated scenarios: SEEDS=2 RANDOM=12 HELD_OUT=0 HOSTILE=0 RANDOM_HOSTILE=0 STARTS=own (a minute)
+bench-decide: ## Compare autoscalers in simulated scenarios: SEEDS=2 RANDOM=12 HELD_OUT=0 HOSTILE=0 RECURRING=0 RANDOM_HOSTILE=0 STARTS=own (a minute)
 	$(BENCH) -- decide
 
 .PHONY: bench-faro

@@ -10,7 +10,7 @@ use pushscale_tests::reference_model;
 
 use crate::environment::number;
 use crate::scenarios::{
-    NamedScenario, first_random, held_out, hostile, random, random_hostile, shared,
+    NamedScenario, first_random, held_out, hostile, random, random_hostile, recurring, shared,
 };
 use crate::spread::Spread;
 
@@ -81,14 +81,15 @@ struct Set {
 
 /// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
 /// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
-/// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `RANDOM_HOSTILE`
-/// is the number of random ones, and `SAVE` a directory for the files of one random set. `SHARED=0` leaves out the
-/// shared scenarios, and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of
-/// `--compare`, `qm` or `qm2`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
+/// in each run unless it is given. `RECURRING=1` adds the scenarios of loads that recur, `HOSTILE=1` those of clusters
+/// that are hard to scale, `RANDOM_HOSTILE` is the number of random ones, and `SAVE` a directory for the files of one
+/// random set. `SHARED=0` leaves out the shared scenarios, and `STARTS=shared` makes the pods of a surge start together.
+/// `AUTOSCALERS` has other words of `--compare`, `qm` or `qm2`; `pushscale:37` is Pushscale with this
+/// `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let from = first_random();
-    let wants = |variable: &str, usual: u64| number(variable).unwrap_or(usual);
+    let wants = |variable: &str, default: u64| number(variable).unwrap_or(default);
     let mut sets = Vec::new();
     if wants("SHARED", 1) > 0 {
         sets.push(("shared", shared()));
@@ -99,6 +100,9 @@ pub(crate) fn run() {
     sets.push(("held out", held_out(from, wants("HELD_OUT", 0), save)));
     if wants("HOSTILE", 0) > 0 {
         sets.push(("hostile", hostile()));
+    }
+    if wants("RECURRING", 0) > 0 {
+        sets.push(("recurring", recurring()));
     }
     let count = wants("RANDOM_HOSTILE", 0);
     sets.push(("random hostile", random_hostile(from, count, save)));
