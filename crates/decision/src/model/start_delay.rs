@@ -14,6 +14,10 @@ const WEIGHT: f64 = 0.2;
 /// The weight of the first start, which corrects the initial value quickly.
 const FIRST_WEIGHT: f64 = 0.5;
 
+/// A start counts as at most this multiple of the start delay so far. A pod that was Pending for an hour, for want of a
+/// quota or of a node, moved it from 80 to 784 s, and as the first one from 75 to 1838 s.
+const MAX_FACTOR: f64 = 3.0;
+
 /// The longest start delay that a checkpoint may contain, in seconds.
 const MAX_RESTORED_SECONDS: f64 = 3600.0;
 
@@ -40,7 +44,8 @@ impl StartDelay {
     pub(crate) fn learn(&mut self, took: Duration) {
         self.observed = self.observed.saturating_add(1);
         let weight = (FIRST_WEIGHT / f64::from(self.observed)).max(WEIGHT);
-        self.seconds += weight * (took.as_secs_f64() - self.seconds);
+        let took = took.as_secs_f64().min(MAX_FACTOR * self.seconds);
+        self.seconds += weight * (took - self.seconds);
     }
 
     /// Returns what was observed, for a checkpoint; `None` if no start was.
@@ -62,5 +67,35 @@ impl StartDelay {
     /// Returns the start delay in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.seconds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(starts: &[u64]) -> f64 {
+        let mut delay = StartDelay::default();
+        for seconds in starts {
+            delay.learn(Duration::from_secs(*seconds));
+        }
+        delay.seconds()
+    }
+
+    #[test]
+    fn a_pod_that_was_pending_for_an_hour_hardly_changes_the_start_delay() {
+        let first = after(&[3600]);
+        assert!((75.0..=150.0).contains(&first), "{first}");
+        let starts = [80; 12];
+        let later = after(&[&starts[..], &[3600]].concat());
+        assert!((80.0..=120.0).contains(&later), "{later}");
+        let then = after(&[&[3600], &starts[..]].concat());
+        assert!((79.0..=90.0).contains(&then), "{then}");
+    }
+
+    #[test]
+    fn longer_starts_are_learned_within_a_few_of_them() {
+        let ten_minutes = after(&[600; 8]);
+        assert!((450.0..=600.0).contains(&ten_minutes), "{ten_minutes}");
     }
 }
