@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::model::ModelState;
 
 /// The share of a period for which pods must have reported. With less the load is unknown.
-const MIN_COVERAGE: f64 = 0.5;
+const MIN_PERIOD_COVERAGE: f64 = 0.5;
 
 /// The load of a fleet in a period. With several models, of all together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ impl MeasuredLoad {
         let (mut rate, mut completed, mut served) = (None, 0.0, 0.0);
         for model in models {
             let sums = model.measured(seconds.clone());
-            if sums.seconds >= MIN_COVERAGE * length && sums.seconds > 0.0 {
+            if sums.seconds >= MIN_PERIOD_COVERAGE * length && sums.seconds > 0.0 {
                 rate = Some(rate.unwrap_or_default() + sums.rate());
                 completed += sums.completed;
                 served += sums.served;

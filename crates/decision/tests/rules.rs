@@ -101,6 +101,20 @@ fn every_constant_belongs_to_a_rule_or_is_a_unit_or_bound() {
     assert!(gone.is_empty(), "not in the sources: {gone:?}");
 }
 
+/// A constant of the same name with another value is mistaken for it.
+#[test]
+fn no_two_constants_have_the_same_name() {
+    let mut names = BTreeSet::new();
+    // A list of all values of an enum, and a zero, belong to their type.
+    let named = constants()
+        .into_iter()
+        .filter(|(_, name)| !["ALL", "ZERO"].contains(&&**name));
+    let twice: Vec<_> = named
+        .filter(|(_, name)| !names.insert(name.clone()))
+        .collect();
+    assert!(twice.is_empty(), "the name of another constant: {twice:?}");
+}
+
 #[test]
 fn every_rule_of_the_ablation_is_in_the_table() {
     let rows = rows("Rules");

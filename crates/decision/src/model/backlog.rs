@@ -33,7 +33,7 @@ const OWN_QUANTILE: f64 = 0.9;
 /// A proposal for a backlog is kept for a start delay, because its pods cannot serve before, and for at least this many
 /// seconds, but for at most `KEPT_AFTER_WAITING` seconds after requests last waited. With 30 s and 3 s, 1.6% of the
 /// size changes in the shared scenarios were taken back within 10 s; with a start delay and 10 s, 0.8%.
-const KEPT_SECONDS: u64 = 30;
+const KEPT_ORDER_SECONDS: u64 = 30;
 const KEPT_AFTER_WAITING: u64 = 10;
 
 /// The input for the backlog. Loads are in busy workers, times in seconds.
@@ -173,7 +173,7 @@ impl BacklogProposals {
         if !Rule::KeptOrder.applies() {
             return pods;
         }
-        let kept = KEPT_SECONDS.max(to_u32_saturating(delay).into());
+        let kept = KEPT_ORDER_SECONDS.max(to_u32_saturating(delay).into());
         if waiting || pods > 0 {
             self.waited_at = second;
         }

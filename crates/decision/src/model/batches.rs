@@ -12,7 +12,7 @@ const ITERATIONS: u32 = 8;
 
 /// With more workers behind one queue the probability that all are busy hardly changes, and the sum over them would
 /// dominate the time of a decision.
-const MANY_WORKERS: u32 = 200;
+const MAX_SUMMED_WORKERS: u32 = 200;
 
 /// Requests in smaller batches than this, on average, show the service time of a single request.
 const MAX_SINGLE_BATCH: f64 = 2.0;
@@ -191,7 +191,7 @@ impl Batches {
 /// The number of busy workers is that of a system without a queue (Erlang B), except that while all are busy, a worker
 /// that completes a batch stays busy if requests have arrived since the last completion.
 fn all_busy(arriving: f64, workers: u32) -> f64 {
-    let workers = workers.clamp(1, MANY_WORKERS);
+    let workers = workers.clamp(1, MAX_SUMMED_WORKERS);
     let others = erlang_b(arriving * f64::from(workers), workers - 1);
     let ratio = others * arriving * (1.0 + arriving);
     ratio / (1.0 + ratio)

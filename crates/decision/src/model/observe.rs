@@ -22,7 +22,7 @@ use super::state::ModelState;
 use crate::numbers::to_u32_saturating;
 
 /// The seconds of arrivals that a plan needs.
-const MIN_SECONDS: f64 = 5.0;
+const MIN_OBSERVED_SECONDS: f64 = 5.0;
 
 /// A fleet without requests for this many seconds is idle, even with an unknown service time.
 const IDLE_SECONDS: f64 = 60.0;
@@ -184,7 +184,7 @@ impl ModelState {
         }
         let second = self.second_buckets.now();
         let passed = self.update(second, situation.delay);
-        if self.second_buckets.window(60).seconds < MIN_SECONDS {
+        if self.second_buckets.window(60).seconds < MIN_OBSERVED_SECONDS {
             return Err(NoPlan::TooSoon);
         }
         self.started.get_or_insert((second, situation.current));

@@ -7,7 +7,7 @@ pub(crate) const MAX_UTILISATION: f64 = 0.92;
 
 /// With this many workers behind one queue, [`MAX_UTILISATION`] alone decides for any sensible target; the sum over
 /// the workers would dominate the time of a decision.
-const MANY_WORKERS: f64 = 2000.0;
+const MAX_SUMMED_LOAD: f64 = 2000.0;
 
 /// Returns the probability that a request waits (Erlang C), for Poisson arrivals and exponential service.
 ///
@@ -132,7 +132,7 @@ pub(crate) fn pooled_pods(
     let by_bound = (load / (f64::from(workers) * MAX_UTILISATION))
         .ceil()
         .max(1.0);
-    if load > MANY_WORKERS {
+    if load > MAX_SUMMED_LOAD {
         return to_u32_saturating(by_bound).min(max);
     }
     let mut blocked = 1.0;

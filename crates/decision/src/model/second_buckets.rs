@@ -11,7 +11,7 @@ use super::blocks::Blocks;
 use super::counts::{Delta, Window};
 
 /// Seconds that are kept one by one, a few of them for late readings. Older ones are kept in blocks.
-const KEPT_SECONDS: usize = 303;
+const BUCKETS: usize = 303;
 
 /// The smallest coverage with which a second counts.
 const MIN_COVERAGE: f64 = 0.2;
@@ -64,7 +64,7 @@ visit!(Second: arrivals, completed, waited, served, covered, expected);
 impl Default for SecondBuckets {
     fn default() -> Self {
         Self {
-            seconds: vec![Second::default(); KEPT_SECONDS].into_boxed_slice(),
+            seconds: vec![Second::default(); BUCKETS].into_boxed_slice(),
             blocks: Blocks::default(),
             newest: 0,
             first: None,
@@ -105,10 +105,7 @@ impl SecondBuckets {
         let last = end.as_secs();
         *bucket = last;
         // Older counts are dropped; they would have left the ring by now.
-        for second in start
-            .as_secs()
-            .max(last.saturating_sub(KEPT_SECONDS as u64 - 1))..=last
-        {
+        for second in start.as_secs().max(last.saturating_sub(BUCKETS as u64 - 1))..=last {
             let opens = Duration::from_secs(second).max(start);
             let closes = Duration::from_secs(second + 1).min(end);
             let overlap = closes.saturating_sub(opens).as_secs_f64();
@@ -130,7 +127,7 @@ impl SecondBuckets {
 
     fn put(&mut self, second: u64, delta: Delta, covered: f64) {
         self.advance(second);
-        if self.newest - second.min(self.newest) >= KEPT_SECONDS as u64 {
+        if self.newest - second.min(self.newest) >= BUCKETS as u64 {
             return;
         }
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
@@ -147,7 +144,7 @@ impl SecondBuckets {
         if second <= self.newest {
             return;
         }
-        let steps = (second - self.newest).min(KEPT_SECONDS as u64);
+        let steps = (second - self.newest).min(BUCKETS as u64);
         for number in second + 1 - steps..=second {
             let fresh = Second {
                 expected: self.expected,
@@ -155,8 +152,7 @@ impl SecondBuckets {
             };
             let old = std::mem::replace(&mut self.seconds[index(number)], fresh);
             // The old entry is that of the second `newest - age`.
-            let age = (self.newest + KEPT_SECONDS as u64 - number % KEPT_SECONDS as u64)
-                % KEPT_SECONDS as u64;
+            let age = (self.newest + BUCKETS as u64 - number % BUCKETS as u64) % BUCKETS as u64;
             if age <= self.newest {
                 self.blocks.add(self.newest - age, &old.sums());
             }
@@ -181,7 +177,7 @@ impl SecondBuckets {
 
     /// Returns the sums of these seconds, as far as they are kept one by one.
     pub(crate) fn between(&self, seconds: Range<u64>) -> Window {
-        let kept = (self.newest + 1).saturating_sub(KEPT_SECONDS as u64);
+        let kept = (self.newest + 1).saturating_sub(BUCKETS as u64);
         let first = self.first.unwrap_or(self.newest + 1).max(kept);
         let mut sum = Window::default();
         for number in seconds.start.max(first)..seconds.end.min(self.newest + 1) {
@@ -208,7 +204,7 @@ impl SecondBuckets {
     /// Returns the sums of each of the last `seconds` seconds, and of blocks for those beyond the last 300; newest
     /// first. Seconds without readings are left out.
     pub(crate) fn parts(&self, seconds: u64) -> impl Iterator<Item = Window> {
-        let beyond = (seconds > KEPT_SECONDS as u64)
+        let beyond = (seconds > BUCKETS as u64)
             .then(|| {
                 let from = (self.newest + 1).saturating_sub(seconds);
                 self.blocks.since(from, self.newest)
@@ -243,7 +239,7 @@ impl SecondBuckets {
     /// Returns the mean arrivals per second over the complete ones of the `seconds` seconds up to `until`, of the last
     /// minute; over all readings of a longer window.
     pub(crate) fn mean_arrivals(&self, until: u64, seconds: u64) -> Option<f64> {
-        if seconds + MAX_LATE_SECONDS > KEPT_SECONDS as u64 {
+        if seconds + MAX_LATE_SECONDS > BUCKETS as u64 {
             let window = self.window(seconds);
             return (window.seconds > 0.0).then(|| window.rate());
         }
@@ -257,7 +253,7 @@ impl SecondBuckets {
 
     fn last(&self, seconds: u64) -> impl DoubleEndedIterator<Item = &Second> {
         let first = self.first.unwrap_or(self.newest + 1);
-        let from = (self.newest + 1).saturating_sub(seconds.min(KEPT_SECONDS as u64));
+        let from = (self.newest + 1).saturating_sub(seconds.min(BUCKETS as u64));
         let from = from.max(first);
         let (from, end) = if from > self.newest {
             (0, 0)
@@ -267,7 +263,7 @@ impl SecondBuckets {
         let (older, newer) = if from < end || end == 0 {
             (from..end, 0..0)
         } else {
-            (from..KEPT_SECONDS, 0..end)
+            (from..BUCKETS, 0..end)
         };
         self.seconds[older].iter().chain(&self.seconds[newer])
     }
@@ -322,7 +318,7 @@ fn next_bucket(last: u64, from: Moment, length: Duration) -> u64 {
 }
 
 fn index(second: u64) -> usize {
-    usize::try_from(second % KEPT_SECONDS as u64).unwrap_or(0)
+    usize::try_from(second % BUCKETS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::snapshot::visit;
 use super::counts::Delta;
 
 /// The warm-up ends after this many completed requests or seconds.
-const MIN_COMPLETED: u64 = 20;
-const MIN_SECONDS: f64 = 10.0;
+const FIRST_REQUESTS: u64 = 20;
+const FIRST_SECONDS: f64 = 10.0;
 
 /// It is extended while the pod's newest requests, at least this many, take this multiple of the fleet's service time,
 /// up to this many seconds. Pods that were slow for their first minute ordered further ones, up to seven times the
@@ -37,7 +37,7 @@ impl WarmUp {
     pub(super) fn learn(&mut self, taken: Moment, delta: &Delta, service: Option<f64>) -> bool {
         let since = *self.since.get_or_insert(taken);
         let age = taken.since(since).as_secs_f64();
-        let is_first = self.has_first_requests() && age < MIN_SECONDS;
+        let is_first = self.has_first_requests() && age < FIRST_SECONDS;
         self.completed = self
             .completed
             .saturating_add(to_u32_saturating(delta.completed).into());
@@ -51,7 +51,7 @@ impl WarmUp {
     /// Returns whether the newest requests took much longer than `service`. Only enough of them show that: leaving out
     /// a few because they are long would bias the service time downwards.
     fn is_slower(&mut self, delta: &Delta, service: Option<f64>) -> bool {
-        if self.newest_completed >= MIN_COMPLETED as f32 {
+        if self.newest_completed >= FIRST_REQUESTS as f32 {
             self.newest_completed /= 2.0;
             self.newest_served /= 2.0;
         }
@@ -65,7 +65,7 @@ impl WarmUp {
 
     /// Returns whether the pod has completed only its first requests, or none.
     pub(super) fn has_first_requests(&self) -> bool {
-        self.completed < MIN_COMPLETED
+        self.completed < FIRST_REQUESTS
     }
 
     /// Returns whether requests are left out at `now`.
