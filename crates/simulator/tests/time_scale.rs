@@ -112,3 +112,22 @@ fn replicas_do_not_rise_when_the_load_falls() {
         );
     }
 }
+
+/// With four workers the backtest keeps head-room of a pod or two (above).
+#[test]
+fn a_slow_model_scales_down_after_its_load_has_fallen() {
+    // The rate is a mean of half an hour, and its need is held for 20 minutes at most.
+    let (falls_at, scaled_down_at) = (10_800, 14_400);
+    let text = format!(
+        "name: a slow model\nload: step:1->0.15@{falls_at}\nseconds: 21600\nservice: 60s\nworkers: 4\n\
+         start-delay: 60s\npods: 20\ntarget: 30s\nmax: 100\n"
+    );
+    let spec = spec(&text);
+    for seed in 1..=4 {
+        let outcome = simulate(&spec, &mut PushScaling::of_cluster(&spec).unwrap(), seed);
+        let after = outcome.seconds[scaled_down_at..].iter();
+        let most = after.map(|second| second.desired).max().unwrap();
+        // Four workers keep the mean wait at half the service time while 75% of them are busy: three pods.
+        assert!(most <= 6, "seed {seed}: {most} pods, 3 are needed");
+    }
+}
