@@ -3,12 +3,12 @@
 use pushscale_decision::{Condition, Conditions};
 
 use crate::names::conditions::{
-    ABLE_TO_SCALE, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER, SCALING_ACTIVE,
-    SCALING_LIMITED, STUCK, TARGET_REACHABLE,
+    ABLE_TO_SCALE, DEMAND_VANISHED, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER,
+    SCALING_ACTIVE, SCALING_LIMITED, STUCK, TARGET_REACHABLE,
 };
 
 /// The number of condition types.
-pub const CONDITIONS: usize = 9;
+pub const CONDITIONS: usize = 10;
 
 /// Returns each condition with its type, in the order of the status. Those that have not occurred are `None`.
 pub fn by_type(conditions: &Conditions) -> [(&'static str, &Option<Condition>); CONDITIONS] {
@@ -22,5 +22,6 @@ pub fn by_type(conditions: &Conditions) -> [(&'static str, &Option<Condition>); 
         (TARGET_REACHABLE, &conditions.target_reachable),
         (POD_OUTLIER, &conditions.pod_outlier),
         (LOAD_UNEVEN, &conditions.load_uneven),
+        (DEMAND_VANISHED, &conditions.demand_vanished),
     ]
 }

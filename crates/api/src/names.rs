@@ -87,4 +87,6 @@ pub mod conditions {
     pub const POD_OUTLIER: &str = "PodOutlier";
     /// Whether idle pods leave too few to carry the load.
     pub const LOAD_UNEVEN: &str = "LoadUneven";
+    /// Whether the arrivals stopped at all pods at once.
+    pub const DEMAND_VANISHED: &str = "DemandVanished";
 }

@@ -49,7 +49,7 @@ pub struct PushScalerStatus {
     #[schemars(length(max = MAX_HISTORY))]
     pub history: Vec<ScaleChange>,
     /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete,
-    /// Stuck, TargetReachable, PodOutlier and LoadUneven.
+    /// Stuck, TargetReachable, PodOutlier, LoadUneven and DemandVanished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

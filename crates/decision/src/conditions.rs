@@ -75,10 +75,12 @@ pub struct Conditions {
     pub pod_outlier: Option<Condition>,
     /// Whether idle pods leave too few to carry the load. Absent until that happens first.
     pub load_uneven: Option<Condition>,
+    /// Whether the arrivals stopped at all pods at once. Absent until that happens first.
+    pub demand_vanished: Option<Condition>,
 }
 
 visit!(Conditions: able_to_scale, scaling_active, scaling_limited, fresh, metrics_incomplete, stuck, target_reachable,
-    pod_outlier, load_uneven);
+    pod_outlier, load_uneven, demand_vanished);
 
 /// Defines [`Reason`] with its list and its names.
 macro_rules! reasons {
@@ -178,6 +180,10 @@ reasons! {
     OverloadedPod,
     /// LoadUneven: enough pods receive requests.
     LoadBalanced,
+    /// DemandVanished: the arrivals stopped at all pods at once.
+    ArrivalsStopped,
+    /// DemandVanished: requests arrive again, or the hold is over.
+    ArrivalsUsual,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
     /// AbleToScale: another client changed the replicas three times within 15 minutes, each time soon after a write.

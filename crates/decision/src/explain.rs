@@ -290,6 +290,12 @@ impl fmt::Display for Step {
                 span(*window),
                 count(*replicas)
             ),
+            Self::DemandVanished { before, now } => write!(
+                f,
+                "vanished: arrivals fell from {}/s to {}/s within a minute; in case of an outage, replicas are held longer",
+                short(*before),
+                short(*now)
+            ),
             Self::Idle => f.write_str("arrivals: none for at least a minute"),
             Self::HeldAfterStart { replicas, window } => write!(
                 f,

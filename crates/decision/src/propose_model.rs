@@ -11,6 +11,7 @@ use crate::latency::Latency;
 use crate::model::{
     NoPlan, OverloadedPod, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
 };
+use crate::numbers::short;
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
@@ -226,6 +227,7 @@ struct Findings {
     slow_pod: Option<(SlowPod, Arc<str>)>,
     uneven: Option<(UnevenLoad, Arc<str>)>,
     overloaded: Option<(OverloadedPod, Arc<str>)>,
+    vanished: Option<(f64, f64, Arc<str>)>,
 }
 
 impl Findings {
@@ -248,6 +250,9 @@ impl Findings {
         }
         if let (None, Some(overloaded)) = (&self.overloaded, &plan.overloaded) {
             self.overloaded = Some((overloaded.clone(), Arc::clone(model)));
+        }
+        if let (None, Some((before, now))) = (&self.vanished, plan.vanished) {
+            self.vanished = Some((before, now, Arc::clone(model)));
         }
     }
 
@@ -317,6 +322,25 @@ impl Findings {
                 true,
                 Reason::TargetWithinReach,
                 format_args!("the target latency can be met again"),
+            ),
+            None => {}
+        }
+        match &self.vanished {
+            Some((before, now, model)) => Condition::set(
+                &mut conditions.demand_vanished,
+                true,
+                Reason::ArrivalsStopped,
+                format_args!(
+                    "model {model}: arrivals fell from {}/s to {}/s at all pods within a minute, which may be an outage of an ingress, of DNS or of a client: replicas are held for up to 20 minutes, unless spec.behavior sets stabilizationWindowSeconds",
+                    short(*before),
+                    short(*now)
+                ),
+            ),
+            None if conditions.demand_vanished.is_some() => Condition::set(
+                &mut conditions.demand_vanished,
+                false,
+                Reason::ArrivalsUsual,
+                format_args!("requests arrive again, or have been absent for the whole hold"),
             ),
             None => {}
         }

@@ -243,6 +243,13 @@ pub enum Step {
         /// The length of the window.
         window: Duration,
     },
+    /// Model: the arrivals stopped at all pods at once, as in an outage above them, and the longest hold applies.
+    DemandVanished {
+        /// The arrival rate before, in requests per second.
+        before: f64,
+        /// The arrival rate that remains.
+        now: f64,
+    },
     /// Model: no request has arrived for a minute or longer.
     Idle,
     /// Model: the replicas found at the start are held.

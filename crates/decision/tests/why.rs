@@ -75,6 +75,7 @@ fn describe(fleet: &FakeFleet) -> String {
         ("TargetReachable", &conditions.target_reachable),
         ("PodOutlier", &conditions.pod_outlier),
         ("LoadUneven", &conditions.load_uneven),
+        ("DemandVanished", &conditions.demand_vanished),
     ] {
         if let Some(condition) = condition {
             let status = if condition.status { "True" } else { "False" };

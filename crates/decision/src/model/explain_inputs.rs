@@ -66,6 +66,9 @@ impl Inputs<'_> {
             headroom: demand.setting.headroom,
             replicas: demand.replicas,
         });
+        if let Some((before, now)) = self.vanished.filter(|_| situation.hold.is_none()) {
+            steps.push(Step::DemandVanished { before, now });
+        }
         self.explain_pods(steps);
     }
 

@@ -22,6 +22,7 @@ const INTERVAL_SECONDS: usize = 5;
 
 /// The holds, in seconds.
 const HOLDS: [f64; 3] = [60.0, 300.0, 1200.0];
+pub(super) const LONGEST_HOLD: f64 = HOLDS[HOLDS.len() - 1];
 
 /// The head-room, as factors of the need.
 const HEADROOMS: [f64; 6] = [1.0, 1.1, 1.2, 1.35, 1.5, 1.75];

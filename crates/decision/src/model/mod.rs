@@ -32,6 +32,7 @@ mod slow_pods;
 mod pod_history;
 mod start_delay;
 mod state;
+mod vanished;
 mod warm_up;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;

@@ -13,7 +13,7 @@ use super::calibration;
 use super::capacity::Capacity;
 use super::evidence::VIOLATION_FACTOR;
 use super::fleet_snapshot::FleetSnapshot;
-use super::hold_backtest::{HoldSetting, INTERVAL, Need};
+use super::hold_backtest::{HoldSetting, INTERVAL, LONGEST_HOLD, Need};
 use super::plan::{Incomplete, NoPlan, Situation};
 use super::pod_balance::{self, OverloadedPod, SlowPod, UnevenLoad};
 use super::queueing::Wait;
@@ -79,6 +79,8 @@ pub(super) struct Inputs<'a> {
     pub(super) is_waiting: bool,
     /// Whether requests arrive and none completes.
     pub(super) is_stuck: bool,
+    /// The arrival rate before the arrivals stopped at all pods at once, and the one since.
+    pub(super) vanished: Option<(f64, f64)>,
     /// The batch delay, if it exceeds the target latency.
     pub(super) batch_delay_above: Option<f64>,
 }
@@ -188,6 +190,8 @@ impl ModelState {
             return Err(NoPlan::TooSoon);
         }
         self.started.get_or_insert((second, situation.current));
+        self.vanished
+            .update(second, &self.second_buckets, fleet_snapshot);
         self.learn_workers(situation.metric, fleet_snapshot);
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
         fleet_snapshot.count_waiting(slots);
@@ -251,6 +255,7 @@ impl ModelState {
             waited,
             is_waiting,
             is_stuck: self.is_stuck(&capacity, fleet_snapshot) && Rule::Stuck.applies(),
+            vanished: self.vanished.before().map(|before| (before, rate.now)),
             batch_delay_above: has_batch_delay.then_some(fleet_snapshot.batch_delay),
             capacity,
             demand,
@@ -441,7 +446,11 @@ impl ModelState {
             };
         }
         let setting = self.hold_backtest.setting();
-        let window = situation.hold.unwrap_or(seconds(setting.hold));
+        let usual = match self.vanished.before() {
+            Some(_) => LONGEST_HOLD,
+            None => setting.hold,
+        };
+        let window = situation.hold.unwrap_or(seconds(usual));
         let past = self.hold_backtest.highest(window);
         let need = (past > 0.0).then(|| (setting.held(past, current).min(current), window));
         let after_start = situation.hold.unwrap_or(HOLD_AFTER_START);

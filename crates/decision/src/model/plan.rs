@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) uneven: Option<UnevenLoad>,
     /// A pod that gets more requests than it can serve, although the pods together could serve all.
     pub(crate) overloaded: Option<OverloadedPod>,
+    /// The arrival rate before the arrivals stopped at all pods at once, and the one since, in requests per second.
+    pub(crate) vanished: Option<(f64, f64)>,
     /// The batch delay in seconds, if it exceeds the target latency.
     pub(crate) batch_delay_above: Option<f64>,
 }
@@ -62,6 +64,7 @@ impl Plan {
             slow_pod: None,
             uneven: None,
             overloaded: None,
+            vanished: None,
             batch_delay_above: None,
         }
     }

@@ -55,6 +55,7 @@ impl Inputs<'_> {
             slow_pod: self.slow_pod.clone().filter(|_| self.is_slow_for_long),
             uneven: self.uneven.clone(),
             overloaded: self.overloaded.clone(),
+            vanished: self.vanished,
             batch_delay_above: self.batch_delay_above,
             ..Plan::of(self.demand.replicas)
         }

@@ -68,6 +68,8 @@ rules! {
     Backtest "backtest",
     /// A wait takes as long to build up as it lasts.
     ViolationSpan "violation-span",
+    /// Replicas are held longer if the arrivals stop at all pods at once.
+    Vanished "vanished",
     /// The replicas found at the start are held.
     StartHold "start-hold",
     /// Loads that recur are prepared for.

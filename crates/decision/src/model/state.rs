@@ -20,6 +20,7 @@ use super::profile::Profile;
 use super::replacement::Replacement;
 use super::second_buckets::SecondBuckets;
 use super::service::Service;
+use super::vanished::VanishedDemand;
 
 /// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
 /// arrive in excess of them, because a queue takes many at once. Anything above is a broken counter
@@ -43,6 +44,7 @@ pub(crate) struct ModelState {
     pub(super) backlog: BacklogProposals,
     pub(super) profile: Profile,
     pub(super) hold_backtest: HoldBacktest,
+    pub(super) vanished: VanishedDemand,
     /// The second of the last periodic update.
     pub(super) updated_at: u64,
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM-DETAILS.md, I0).
@@ -72,8 +74,8 @@ pub(crate) struct ModelState {
 
 // The cached utilisations are computed again.
 visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, backlog, profile,
-    hold_backtest, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck, slow_above,
-    outlier_above, slow_since, replacement, late_since; ..);
+    hold_backtest, vanished, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck,
+    slow_above, outlier_above, slow_since, replacement, late_since; ..);
 
 /// Means over the pods that report workers; 0 if unknown. The batch size changes only by more than a quarter.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,6 +99,7 @@ impl ModelState {
             backlog: BacklogProposals::default(),
             profile: Profile::default(),
             hold_backtest: HoldBacktest::default(),
+            vanished: VanishedDemand::default(),
             updated_at: 0,
             started: None,
             busy_workers: 0.0,

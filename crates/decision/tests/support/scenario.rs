@@ -203,6 +203,7 @@ fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
         "TargetReachable" => &conditions.target_reachable,
         "PodOutlier" => &conditions.pod_outlier,
         "LoadUneven" => &conditions.load_uneven,
+        "DemandVanished" => &conditions.demand_vanished,
         _ => return Err(format!("unknown condition {name}")),
     };
     let describe = |condition: &Condition| {
