@@ -83,7 +83,7 @@ struct Set {
 /// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
 /// in each run unless it is given. `RECURRING=1` adds the scenarios of loads that recur, `HOSTILE=1` those of clusters
 /// that are hard to scale, `RANDOM_HOSTILE` is the number of random ones, and `SAVE` a directory for the files of one
-/// random set. `SHARED=0` leaves out the shared scenarios, and `STARTS=shared` makes the pods of a surge start together.
+/// random set. `SHARED=0` leaves out the shared scenarios. `STARTS=shared` makes the pods of a surge start together.
 /// `AUTOSCALERS` has other words of `--compare`, `qm` or `qm2`; `pushscale:37` is Pushscale with this
 /// `podSecondsPerViolation`.
 pub(crate) fn run() {

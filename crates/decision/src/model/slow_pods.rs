@@ -25,8 +25,8 @@ impl ModelState {
             && self.replacement.is_possible(situation.now, situation.delay)
     }
 
-    /// Orders the pods that do the work of slow ones. Only a pod that has been slow for a while counts: one at the limit
-    /// would otherwise order and release a pod with each decision.
+    /// Orders the pods that do the work of slow ones. Only a pod that has been slow for a while counts: one at the
+    /// limit would otherwise order and release a pod with each decision.
     pub(super) fn replace_slow(
         &mut self,
         inputs: &Inputs<'_>,
