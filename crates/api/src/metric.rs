@@ -27,6 +27,10 @@ pub enum MetricType {
 /// A queue latency and its target.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.percentile) || self.aggregate == 'Mean'")
+        .message("queueLatency.percentile replaces queueLatency.aggregate: leave one of them out"),
+)]
 pub struct QueueLatencySource {
     /// The target latency: how long a request may wait before a worker takes it, such as 7ms, 1.5s or 1m30s. Half the
     /// service time is a good starting value.
@@ -47,6 +51,11 @@ pub struct QueueLatencySource {
     /// Which wait is compared with the target: over the pods with algorithm Ratio, over the requests with Model.
     #[serde(default)]
     pub aggregate: Aggregate,
+    /// Compares a percentile of the waits with the target instead of the mean: with 99, 99% of the requests wait at
+    /// most the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 50, max = 99))]
+    pub percentile: Option<i32>,
     /// The service time until it has been measured, such as 100ms: how long a worker takes for one request. Used by
     /// algorithm Model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +82,7 @@ impl MetricSpec {
                 target: target.to_owned(),
                 model,
                 aggregate: Aggregate::default(),
+                percentile: None,
                 service_time: None,
                 workers: None,
             },
@@ -88,6 +98,6 @@ pub enum Aggregate {
     Mean,
     /// The maximum. Requires algorithm Ratio.
     Max,
-    /// The 95th percentile.
+    /// The 95th percentile, as `percentile: 95`.
     P95,
 }

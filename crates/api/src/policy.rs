@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pushscale_decision as decision;
-use pushscale_decision::{Amount, Bounds, Latency, Policy, TargetLatency, ViolationPrice};
+use pushscale_decision::{
+    Amount, Bounds, Latency, Percentile, Policy, TargetLatency, ViolationPrice,
+};
 
 use crate::behavior::{Behavior, PolicyType, ScalingRules, SelectPolicy};
 use crate::duration::parse_positive;
@@ -148,13 +150,25 @@ fn metric_of(
         .service_time
         .as_ref()
         .and_then(|text| duration("serviceTime", text));
+    let percentile = source.percentile.and_then(|percent| {
+        let percentile = Percentile::new(percent);
+        if percentile.is_none() {
+            problems.push(SpecProblem {
+                field: format!("spec.metrics[{index}].queueLatency.percentile"),
+                found: percent.to_string(),
+                expected: "a percentile from 50 to 99",
+            });
+        }
+        percentile
+    });
     Some(decision::Metric {
         model: source.model.as_deref().map(Into::into),
         target: TargetLatency::new(Latency::from_nanos(target?))?,
-        aggregate: match source.aggregate {
-            Aggregate::Mean => decision::Aggregate::Mean,
-            Aggregate::Max => decision::Aggregate::Max,
-            Aggregate::P95 => decision::Aggregate::P95,
+        aggregate: match (percentile, source.aggregate) {
+            (Some(percentile), _) => decision::Aggregate::Percentile(percentile),
+            (None, Aggregate::Mean) => decision::Aggregate::Mean,
+            (None, Aggregate::Max) => decision::Aggregate::Max,
+            (None, Aggregate::P95) => decision::Aggregate::Percentile(Percentile::P95),
         },
         service_time: service
             .and_then(|nanos| u64::try_from(nanos).ok())

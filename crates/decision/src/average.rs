@@ -4,7 +4,7 @@ use crate::fleet::FleetPod;
 use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::pod::Phase;
-use crate::policy::{Aggregate, Metric};
+use crate::policy::{Aggregate, Metric, Percentile};
 
 /// The pods grouped for one metric; the first match wins: ignored, pending, not reporting, reporting.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +105,7 @@ impl Average {
         let mean = match metric.aggregate {
             Aggregate::Mean => mean(latencies, pods),
             Aggregate::Max => latencies.max().unwrap_or(Latency::ZERO),
-            Aggregate::P95 => percentile_95(latencies),
+            Aggregate::Percentile(percentile) => nearest_rank(latencies, percentile),
         };
         // The HPA divides these as doubles, and so the results agree to the last bit.
         let ratio = mean.as_nanos() as f64 / metric.target.latency().as_nanos() as f64;
@@ -121,11 +121,11 @@ fn mean(latencies: impl Iterator<Item = Latency>, pods: u32) -> Latency {
     Latency::from_nanos(i64::try_from(sum / i128::from(pods)).unwrap_or(i64::MAX))
 }
 
-/// Returns the 95th percentile by nearest rank.
-fn percentile_95(latencies: impl Iterator<Item = Latency>) -> Latency {
+/// Returns a percentile by nearest rank.
+fn nearest_rank(latencies: impl Iterator<Item = Latency>, percentile: Percentile) -> Latency {
     let mut sorted: Vec<Latency> = latencies.collect();
     sorted.sort_unstable();
-    let rank = (sorted.len() * 95).div_ceil(100);
+    let rank = (sorted.len() * usize::from(percentile.percent())).div_ceil(100);
     let found = rank.checked_sub(1).and_then(|index| sorted.get(index));
     found.copied().unwrap_or(Latency::ZERO)
 }

@@ -49,9 +49,9 @@ impl fmt::Display for Step {
                 "{}: {} {} over {}, target {}, ratio {}",
                 metric(model.as_deref()),
                 match aggregate {
-                    Aggregate::Mean => "mean",
-                    Aggregate::Max => "maximum",
-                    Aggregate::P95 => "95th percentile",
+                    Aggregate::Mean => "mean".to_owned(),
+                    Aggregate::Max => "maximum".to_owned(),
+                    Aggregate::Percentile(percentile) => percentile.to_string(),
                 },
                 spaced(*latency),
                 units(*pods, "pod"),
@@ -204,9 +204,9 @@ impl fmt::Display for Step {
                 let workers = units(*workers, "worker");
                 write!(f, "service time: {}, {workers} per pod", span(*service))?;
                 let wait = match aggregate {
-                    Aggregate::Mean => "mean wait",
-                    Aggregate::P95 => "95th percentile of the wait",
-                    Aggregate::Max => "99th percentile of the wait",
+                    Aggregate::Mean => "mean wait".to_owned(),
+                    Aggregate::Percentile(percentile) => format!("{percentile} of the wait"),
+                    Aggregate::Max => "99th percentile of the wait".to_owned(),
                 };
                 let target = spaced(*target);
                 if *pooled {

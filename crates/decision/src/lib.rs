@@ -56,7 +56,7 @@ pub use moment::Moment;
 pub use pod::{Phase, Pod, PodUid};
 pub use policy::{
     Aggregate, Algorithm, Balancing, Bounds, Direction, Fallback, HpaCompatibility, HpaFlags,
-    Metric, Mode, Policy, QUORUM, SYNC_PERIOD, TargetLatency, ViolationPrice,
+    Metric, Mode, Percentile, Policy, QUORUM, SYNC_PERIOD, TargetLatency, ViolationPrice,
 };
 pub use reading::{Counters, ModelReading, Queue, Reading, Rejection, ServerState};
 pub use scaler::Scaler;

@@ -1,5 +1,6 @@
 //! The policy: the user's settings as validated values.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,8 +215,45 @@ pub enum Aggregate {
     Mean,
     /// The maximum, with `Ratio` only.
     Max,
+    /// A percentile.
+    Percentile(Percentile),
+}
+
+/// A percentile from 50 to 99.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percentile(u8);
+
+impl Percentile {
     /// The 95th percentile.
-    P95,
+    pub const P95: Self = Self(95);
+
+    /// Creates a percentile; `None` unless it is from 50 to 99.
+    pub fn new(percent: i32) -> Option<Self> {
+        let percent = u8::try_from(percent).ok()?;
+        (50..=99).contains(&percent).then_some(Self(percent))
+    }
+
+    /// Returns the percentile, from 50 to 99.
+    pub(crate) fn percent(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the share of the waits that are above it.
+    pub(crate) fn share_above(self) -> f32 {
+        f32::from(100 - self.0) / 100.0
+    }
+}
+
+impl fmt::Display for Percentile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffix = match self.0 % 10 {
+            1 => "st",
+            2 => "nd",
+            3 => "rd",
+            _ => "th",
+        };
+        write!(f, "{}{suffix} percentile", self.0)
+    }
 }
 
 /// A target latency, never zero.

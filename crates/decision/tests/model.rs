@@ -6,7 +6,7 @@
 //! # The reason for the case.
 //! policy target=50ms min=1 max=20 [algorithm=ratio] [start=60s] [hold=60s] [fallback=60s/3]
 //!        [mode=recommend|off] [pause=up|down] [disabled=up|down] [down=1/300s] [balancing=least-request]
-//!        [aggregate=p95] [service=100ms] [workers=4] [scheduled=5]
+//!        [aggregate=p50…p99] [service=100ms] [workers=4] [scheduled=5]
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
 //!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [grpc=50%]

@@ -175,7 +175,7 @@ impl ModelState {
                 .filter(|_| situation.balancing == Balancing::Random),
             wait: match situation.metric.aggregate {
                 Aggregate::Mean => Wait::Mean,
-                Aggregate::P95 => Wait::Exceeded(0.05),
+                Aggregate::Percentile(percentile) => Wait::Exceeded(percentile.share_above()),
                 // The API rejects Max with this algorithm; for an older object this is a good approximation.
                 Aggregate::Max => Wait::Exceeded(0.01),
             },

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use pushscale_decision::{
     Aggregate, Algorithm, Amount, Balancing, Behavior, Bounds, Condition, Direction, Fallback,
-    Latency, Metric, Mode, Policy, ScalingPolicy, ScalingRules, SelectPolicy, ServerState,
-    TargetLatency,
+    Latency, Metric, Mode, Percentile, Policy, ScalingPolicy, ScalingRules, SelectPolicy,
+    ServerState, TargetLatency,
 };
 
 use crate::fake_fleet::{Environment, FakeFleet};
@@ -277,7 +277,10 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
             "balancing" => {
                 policy.balancing = (value == "least-request").then_some(Balancing::LeastRequest)?
             }
-            "aggregate" => metric.aggregate = (value == "p95").then_some(Aggregate::P95)?,
+            "aggregate" => {
+                let percentile = Percentile::new(value.strip_prefix('p')?.parse().ok()?);
+                metric.aggregate = Aggregate::Percentile(percentile?);
+            }
             "service" => metric.service_time = Some(Duration::from_secs_f64(seconds(value)?)),
             "workers" => metric.workers = Some(value.parse().ok()?),
             "scheduled" => scheduled = Some(value.parse().ok()?),
