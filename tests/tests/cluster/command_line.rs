@@ -223,7 +223,7 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
         "{table}"
     );
     for expected in [
-        "\nrecord: ",
+        "\nload history: ",
         "; its replicas used 0.",
         "service 100ms, workers 1, pods 1",
         "\ndefaults: cv 1, queue 100, balancing random, start-delay 30s..120s\n",

@@ -42,7 +42,7 @@ fn explain_simulate_and_doctor_reach_the_leader_without_flags() {
     let simulate = || run(&["simulate", "--from", "torchserve"]);
     until(TIMEOUT, "recorded", || simulate().status.success());
     let simulated = text(&simulate());
-    assert!(simulated.contains("\nrecord: "), "{simulated}");
+    assert!(simulated.contains("\nload history: "), "{simulated}");
 
     let doctor = text(&run(&["doctor", "torchserve"]));
     for expected in [

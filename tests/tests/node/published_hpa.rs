@@ -64,11 +64,11 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
         described.contains("reason: All metrics below target"),
         "{described}"
     );
-    keeps_the_record_of_the_load(&node);
+    keeps_the_load_history(&node);
 }
 
 /// New aggregators take over what the former ones recorded.
-fn keeps_the_record_of_the_load(node: &ChartNode) {
+fn keeps_the_load_history(node: &ChartNode) {
     let pod = || aggregator(&node.cluster, ".metadata.name");
     let first_time = || {
         let pod = format!("/api/v1/namespaces/pushscale/pods/{}:8491/proxy", pod());
