@@ -47,15 +47,13 @@ impl VanishedDemand {
             if now >= REMAINING_SHARE * f64::from(self.before) || second >= hold_ends {
                 self.before = 0.0;
             }
-        } else if self.since == 0 || second >= hold_ends + SECONDS_BETWEEN {
-            let do_all_report = fleet_snapshot.reporting == fleet_snapshot.ready;
-            if let Some(before) = vanished(second, second_buckets)
-                && do_all_report
-                && Rule::Vanished.applies()
-            {
-                self.before = to_f32(before);
-                self.since = u32::try_from(second).unwrap_or(u32::MAX);
-            }
+        } else if (self.since == 0 || second >= hold_ends + SECONDS_BETWEEN)
+            && fleet_snapshot.reporting == fleet_snapshot.ready
+            && Rule::Vanished.applies()
+            && let Some(before) = vanished(second, second_buckets)
+        {
+            self.before = to_f32(before);
+            self.since = u32::try_from(second).unwrap_or(u32::MAX);
         }
     }
 
@@ -74,10 +72,13 @@ fn vanished(second: u64, second_buckets: &SecondBuckets) -> Option<f64> {
         let from = until.checked_sub(60)?;
         Some(known(second_buckets.between(from..until), 60)?.rate())
     });
-    let lowest = minutes.try_fold(f64::INFINITY, |lowest: f64, rate| Some(lowest.min(rate?)))?;
-    let expected = lowest * last.seconds;
-    let is_significant = expected >= FEW_REQUESTS;
-    (is_significant && last.arrivals < REMAINING_SHARE * expected).then_some(lowest)
+    // While requests arrive, the first minute ends this.
+    minutes.try_fold(f64::INFINITY, |lowest, rate| {
+        let lowest = lowest.min(rate?);
+        let expected = lowest * last.seconds;
+        let is_significant = expected >= FEW_REQUESTS;
+        (is_significant && last.arrivals < REMAINING_SHARE * expected).then_some(lowest)
+    })
 }
 
 /// Returns the sums of a period of `seconds`, if enough of it was reported.
