@@ -1,5 +1,7 @@
 //! Why a decision has neither more nor fewer replicas, and what would change it.
 
+use std::cmp::Reverse;
+
 use crate::decision::{Decision, Hold, Outcome};
 use crate::explain::count;
 use crate::limits::Limit;
@@ -345,19 +347,12 @@ impl Claim<'_> {
 
 /// Returns the replicas without the proposal that decides; `None` if they are not fewer than `desired`.
 fn runner_up(steps: &[Step], desired: u32) -> Option<String> {
-    let mut largest: Option<Claim<'_>> = None;
-    let mut second: Option<Claim<'_>> = None;
-    for claim in steps.iter().filter_map(Claim::of) {
-        let smaller = if largest.is_none_or(|largest| claim.replicas > largest.replicas) {
-            largest.replace(claim)
-        } else {
-            Some(claim)
-        };
-        if smaller.map(|claim| claim.replicas) > second.map(|claim| claim.replicas) {
-            second = smaller;
-        }
-    }
-    let (largest, second) = (largest?, second?);
+    let mut claims: Vec<Claim<'_>> = steps.iter().filter_map(Claim::of).collect();
+    // Stable: of equal ones, the first.
+    claims.sort_by_key(|claim| Reverse(claim.replicas));
+    let [largest, second, ..] = claims[..] else {
+        return None;
+    };
     if largest.replicas < desired || second.replicas >= desired {
         return None;
     }
