@@ -48,11 +48,7 @@ impl fmt::Display for Step {
                 f,
                 "{}: {} {} over {}, target {}, ratio {}",
                 metric(model.as_deref()),
-                match aggregate {
-                    Aggregate::Mean => "mean".to_owned(),
-                    Aggregate::Max => "maximum".to_owned(),
-                    Aggregate::Percentile(percentile) => percentile.to_string(),
-                },
+                aggregate,
                 spaced(*latency),
                 units(*pods, "pod"),
                 spaced(*target),

@@ -219,6 +219,16 @@ pub enum Aggregate {
     Percentile(Percentile),
 }
 
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mean => f.write_str("mean"),
+            Self::Max => f.write_str("maximum"),
+            Self::Percentile(percentile) => percentile.fmt(f),
+        }
+    }
+}
+
 /// A percentile from 50 to 99.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Percentile(u8);
