@@ -1,6 +1,7 @@
 //! Conversions of floating-point numbers, and their text.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Converts to an integer toward zero, saturating at 0 and at the largest int32.
 #[expect(
@@ -19,6 +20,11 @@ pub(crate) fn to_u32_saturating(number: f64) -> u32 {
 )]
 pub(crate) fn to_f32(value: f64) -> f32 {
     value.min(1e9) as f32
+}
+
+/// Converts seconds to a duration; zero if they are negative or too many.
+pub(crate) fn to_duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// A number with three significant digits, at most three decimals, without trailing zeros.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::numbers::to_u32_saturating;
+use crate::numbers::{to_duration, to_u32_saturating};
 use crate::policy::Balancing;
 use crate::step::Step;
 
@@ -22,13 +22,13 @@ impl Inputs<'_> {
         if demand.setting.trend && demand.rate.ahead > demand.rate.now {
             steps.push(Step::Trend {
                 rate: demand.rate.ahead,
-                ahead: seconds(demand.rate.lookahead),
-                start_delay: seconds(situation.delay),
+                ahead: to_duration(demand.rate.lookahead),
+                start_delay: to_duration(situation.delay),
                 limit: demand.rate.trend_limit,
             });
         }
         steps.push(Step::Capacity {
-            service: seconds(capacity.service),
+            service: to_duration(capacity.service),
             workers: capacity.slots,
             utilisation: self.utilisation_for_wait,
             calibration: capacity.calibration,
@@ -46,8 +46,8 @@ impl Inputs<'_> {
         if let Some(batches) = capacity.batches {
             steps.push(Step::Batches {
                 size: to_u32_saturating(batches.size.round()),
-                single: seconds(batches.single),
-                growth: seconds(batches.growth),
+                single: to_duration(batches.single),
+                growth: to_duration(batches.growth),
             });
         }
         if let Some(slowest) = &self.slowest {
@@ -97,8 +97,4 @@ impl Inputs<'_> {
             });
         }
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -19,7 +19,7 @@ use super::pod_balance::{self, OverloadedPod, SlowPod, UnevenLoad};
 use super::queueing::Wait;
 use super::rules::Rule;
 use super::state::ModelState;
-use crate::numbers::to_u32_saturating;
+use crate::numbers::{to_duration, to_u32_saturating};
 
 /// The seconds of arrivals that a plan needs.
 const MIN_OBSERVED_SECONDS: f64 = 5.0;
@@ -450,7 +450,7 @@ impl ModelState {
             Some(_) => LONGEST_HOLD,
             None => setting.hold,
         };
-        let window = situation.hold.unwrap_or(seconds(usual));
+        let window = situation.hold.unwrap_or(to_duration(usual));
         let past = self.hold_backtest.highest(window);
         let need = (past > 0.0).then(|| (setting.held(past, current).min(current), window));
         let after_start = situation.hold.unwrap_or(HOLD_AFTER_START);
@@ -585,8 +585,4 @@ impl FleetSnapshot {
         let pods = self.requests_per_pod.len().max(1) as f64;
         self.waiting * capacity.service / f64::from(capacity.slots) / pods
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
