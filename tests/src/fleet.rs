@@ -79,6 +79,21 @@ fn import_images(cluster: &TestCluster) {
             })
             .unwrap();
     }
+    import_scratch(cluster);
+}
+
+/// Imports the images of `make image`.
+pub fn import_built_images(cluster: &TestCluster) {
+    for name in ["sidecar", "aggregator", "certificates", "injector"] {
+        let image = format!("pushscale/{name}:{TAG}");
+        cluster
+            .import_archive(&image, &programs::image(name))
+            .unwrap();
+    }
+}
+
+/// Imports the empty image in which TorchServe's files are mounted.
+pub fn import_scratch(cluster: &TestCluster) {
     cluster
         .import_image(&Image {
             name: "pushscale.test/scratch:1".to_owned(),

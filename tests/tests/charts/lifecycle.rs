@@ -10,7 +10,7 @@ use pushscale_tests::all_objects::objects_of;
 use pushscale_tests::charts::{Helm, directory};
 use pushscale_tests::fleet;
 use pushscale_tests::programs::image;
-use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::{Value, json};
 
@@ -26,11 +26,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     }
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::Node).unwrap();
-    for name in ["sidecar", "aggregator", "certificates", "injector"] {
-        cluster
-            .import_archive(&format!("pushscale/{name}:{TAG}"), &image(name))
-            .unwrap();
-    }
+    fleet::import_built_images(&cluster);
     for namespace in ["pushscale", "models"] {
         cluster
             .kubectl(&["create", "namespace", namespace])
@@ -182,13 +178,7 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
     let Some(torchserve) = fleet::local_torchserve() else {
         return;
     };
-    let scratch = "pushscale.test/scratch:1".to_owned();
-    cluster
-        .import_image(&Image {
-            name: scratch,
-            ..Image::default()
-        })
-        .unwrap();
+    fleet::import_scratch(cluster);
     let mut values = torchserve_values(&torchserve);
     values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
     values["terminationGracePeriodSeconds"] = json!(600);

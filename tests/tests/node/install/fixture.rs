@@ -7,13 +7,11 @@ use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, TIMEOUT, until};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
-use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::Value;
 
 use crate::SharedGuard;
-
-const TAG: &str = env!("CARGO_PKG_VERSION");
 
 /// Each of these tests generates load, and two cores can handle one.
 static LOAD: Mutex<()> = Mutex::new(());
@@ -37,18 +35,8 @@ impl Fixture {
         let torchserve = fleet::local_torchserve()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::Node).unwrap();
-        for program in ["sidecar", "aggregator", "certificates", "injector"] {
-            let image = format!("pushscale/{program}:{TAG}");
-            cluster
-                .import_archive(&image, &programs::image(program))
-                .unwrap();
-        }
-        cluster
-            .import_image(&Image {
-                name: "pushscale.test/scratch:1".to_owned(),
-                ..Image::default()
-            })
-            .unwrap();
+        fleet::import_built_images(&cluster);
+        fleet::import_scratch(&cluster);
         let program = programs::command_line();
         let path = [helm.directory(), program.parent().unwrap()];
         let reader = Reader::new(&cluster, name, &path);
