@@ -288,7 +288,7 @@ impl fmt::Display for Step {
             ),
             Self::DemandVanished { before, now } => write!(
                 f,
-                "vanished: arrivals fell from {}/s to {}/s within a minute; in case of an outage, replicas are held longer",
+                "vanished: arrivals fell from {}/s to {}/s within a minute; replicas are held longer in case this is an outage",
                 short(*before),
                 short(*now)
             ),
@@ -458,7 +458,7 @@ impl BacklogBound {
                 "to work it off; starting more would cost more than the violations that they avoid"
             }
             Self::MaxOrder => "to work it off; one order is at most three times the need",
-            Self::EarlierOrder => "to work it off, ordered before and kept until they could serve",
+            Self::EarlierOrder => "to work it off; ordered earlier, and kept until they can serve",
         }
     }
 }

@@ -14,8 +14,8 @@ const WEIGHT: f64 = 0.2;
 /// The weight of the first start, which corrects the initial value quickly.
 const FIRST_WEIGHT: f64 = 0.5;
 
-/// A start counts as at most this multiple of the start delay so far. A pod that was Pending for an hour, for want of a
-/// quota or of a node, moved it from 80 to 784 s, and as the first one from 75 to 1838 s.
+/// A start counts as at most this multiple of the start delay so far. A pod that was Pending for an hour, because a
+/// quota or a node was missing, moved it from 80 to 784 s, and as the first one from 75 to 1838 s.
 const MAX_FACTOR: f64 = 3.0;
 
 /// The longest start delay that a checkpoint may contain, in seconds.
