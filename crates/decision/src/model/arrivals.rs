@@ -115,17 +115,23 @@ fn least_rate(second_buckets: &SecondBuckets, length: u64) -> f64 {
 /// chance explains it.
 fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
     let all = second_buckets.window(length);
+    if !Rule::Burst.applies() {
+        return all.rate();
+    }
     let part = all.seconds / PARTS;
-    let (mut highest, mut arrivals, mut seconds) = (Window::default(), 0.0, 0.0);
+    let (mut highest, mut current) = (Window::default(), Window::default());
     for second in second_buckets.parts(length) {
-        arrivals += second.arrivals;
-        seconds += second.seconds;
-        if seconds >= part && Rule::Burst.applies() {
-            if arrivals * highest.seconds >= highest.arrivals * seconds {
-                (highest.arrivals, highest.seconds) = (arrivals, seconds);
+        current.add(&second);
+        if current.seconds >= part {
+            if current.rate() > highest.rate() {
+                highest = current;
             }
-            (arrivals, seconds) = (0.0, 0.0);
+            current = Window::default();
         }
+    }
+    // The oldest part may be shorter. A burst in it would count as a rate again just before it leaves the window.
+    if current.rate() > highest.rate() {
+        highest = current;
     }
     let others = (all.arrivals - highest.arrivals) / (all.seconds - highest.seconds).max(1e-9);
     let usual = others * highest.seconds;
@@ -177,12 +183,12 @@ mod tests {
     use crate::model::counts::Delta;
     use crate::moment::Moment;
 
-    #[test]
-    fn a_burst_within_a_few_service_times_is_not_a_rate() {
+    /// Returns the seconds of a fleet of one pod, in which 64 requests arrive in second 300.
+    fn burst(seconds: u64) -> SecondBuckets {
         let mut second_buckets = SecondBuckets::default();
         second_buckets.set_expected_pods(1);
         let mut bucket = 0;
-        for second in 1..=300 {
+        for second in 1..=seconds {
             let delta = Delta {
                 arrivals: if second == 300 { 64.0 } else { 0.0 },
                 ..Delta::default()
@@ -190,9 +196,23 @@ mod tests {
             let (from, to) = (Moment::from_secs(second - 1), Moment::from_secs(second));
             second_buckets.add(from, to, &mut bucket, delta, true);
         }
+        second_buckets
+    }
+
+    #[test]
+    fn a_burst_within_a_few_service_times_is_not_a_rate() {
+        let second_buckets = burst(300);
         let rate = |service| Rate::measure(&second_buckets, service, 75.0).now;
         assert!(rate(0.1) <= 4.0 / 59.0, "{}", rate(0.1));
         assert!(rate(5.0) <= 4.0 / 149.0, "{}", rate(5.0));
         assert!(rate(30.0) <= 4.0 / 299.0, "{}", rate(30.0));
+    }
+
+    #[test]
+    fn a_burst_is_not_a_rate_until_it_has_left_the_window() {
+        for second in 300..=460 {
+            let rate = Rate::measure(&burst(second), 5.1, 75.0).now;
+            assert!(rate <= 4.0 / 150.0, "{rate} in second {second}");
+        }
     }
 }
