@@ -14,20 +14,21 @@ use pushscale_daemon::http_server::{Limits, bind};
 use pushscale_daemon::reply::text;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::{
-    Algorithm, Bounds, Conditions, Latency, MeasuredLoad, Moment, Pod, PodUid, Policy, Scaler,
-    Selector, TargetLatency, TargetState,
+    Aggregate, Algorithm, Bounds, Conditions, Latency, MeasuredLoad, Moment, Percentile, Pod,
+    PodUid, Policy, Scaler, Selector, TargetLatency, TargetState,
 };
 use pushscale_tests::readings::steady_reading;
 use tokio::runtime::Builder;
 
 const PODS: u32 = 12;
 
-fn allocations(algorithm: Algorithm) -> u64 {
+fn allocations(algorithm: Algorithm, aggregate: Aggregate) -> u64 {
     let target = TargetLatency::new(Latency::from_nanos(50_000_000)).unwrap();
-    let policy = Policy {
+    let mut policy = Policy {
         algorithm,
         ..Policy::new(Bounds::new(1, 100).unwrap(), target)
     };
+    policy.metrics[0].aggregate = aggregate;
     let mut scaler = Scaler::new(policy, Conditions::default());
     let uids: Vec<PodUid> = (0..PODS).map(|pod| format!("pod-{pod}").into()).collect();
     for uid in &uids {
@@ -67,12 +68,14 @@ fn allocations(algorithm: Algorithm) -> u64 {
 
 #[test]
 fn the_queue_model_allocates_nothing_in_the_steady_state() {
-    assert_eq!(allocations(Algorithm::Model), 0);
+    assert_eq!(allocations(Algorithm::Model, Aggregate::Mean), 0);
+    let percentile = Aggregate::Percentile(Percentile::P95);
+    assert_eq!(allocations(Algorithm::Model, percentile), 0);
 }
 
 #[test]
 fn the_ratio_rule_allocates_nothing_in_the_steady_state() {
-    assert_eq!(allocations(Algorithm::Ratio), 0);
+    assert_eq!(allocations(Algorithm::Ratio, Aggregate::Mean), 0);
 }
 
 #[test]

@@ -193,6 +193,8 @@ pub struct MetricValue {
     pub model: Option<Arc<str>>,
     /// The queue latency over the pods that report, combined by the metric's aggregate.
     pub average: Latency,
+    /// The estimated percentile of the wait, if the queueing model plans for one and it is known.
+    pub percentile: Option<Latency>,
     /// The target latency.
     pub target: Latency,
     /// The proposal of this metric.

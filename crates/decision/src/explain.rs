@@ -194,21 +194,22 @@ impl fmt::Display for Step {
                 utilisation,
                 calibration,
                 pooled,
+                sharing,
                 aggregate,
                 target,
             } => {
                 let workers = units(*workers, "worker");
                 write!(f, "service time: {}, {workers} per pod", span(*service))?;
-                let wait = match aggregate {
-                    Aggregate::Mean => "mean wait".to_owned(),
-                    Aggregate::Percentile(percentile) => format!("{percentile} of the wait"),
-                    Aggregate::Max => "99th percentile of the wait".to_owned(),
-                };
+                let wait = statistic(*aggregate);
                 let target = spaced(*target);
                 if *pooled {
                     write!(
                         f,
-                        ", one queue for all pods; target {target} for the {wait}"
+                        ", one queue for {}; target {target} for the {wait}",
+                        sharing.map_or("all pods".to_owned(), |pods| format!(
+                            "about {} pods",
+                            short(pods)
+                        ))
                     )?;
                 } else {
                     let utilisation = short(100.0 * utilisation);
@@ -226,6 +227,18 @@ impl fmt::Display for Step {
                     "; waits are {factor} times as long as the formula predicts"
                 )
             }
+            Self::WaitPercentile {
+                aggregate,
+                wait,
+                samples,
+                span: time,
+            } => write!(
+                f,
+                "measured: the {} is about {}, estimated from {samples} queue lengths of the last {}",
+                statistic(*aggregate),
+                spaced(*wait),
+                span(*time)
+            ),
             Self::QueueLimit { limit, utilisation } => write!(
                 f,
                 "queue limit: {} may wait in a pod; {}% utilisation keeps the rejected ones below 0.1% (a larger job_queue_size needs fewer pods)",
@@ -474,6 +487,15 @@ pub(crate) fn metric(model: Option<&str>) -> impl fmt::Display {
 /// A replica count with its unit.
 pub(crate) fn count(replicas: u32) -> impl fmt::Display {
     units(replicas, "replica")
+}
+
+/// Returns the name of the statistic of the wait that the queueing model plans for.
+fn statistic(aggregate: Aggregate) -> String {
+    match aggregate {
+        Aggregate::Mean => "mean wait".to_owned(),
+        Aggregate::Percentile(percentile) => format!("{percentile} of the wait"),
+        Aggregate::Max => "99th percentile of the wait".to_owned(),
+    }
 }
 
 fn units(number: u32, unit: &str) -> impl fmt::Display {

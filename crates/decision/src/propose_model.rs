@@ -191,6 +191,7 @@ impl Pass<'_> {
             average: wait
                 .and_then(Latency::from_secs_f64)
                 .unwrap_or(Latency::ZERO),
+            percentile: plan.percentile.map(|estimate| estimate.latency()),
             target: metric.target.latency(),
             proposed: pods,
         });

@@ -45,6 +45,7 @@ impl Pass<'_> {
                     scaler.decision.metrics.push(MetricValue {
                         model: metric.model.clone(),
                         average: average.mean,
+                        percentile: None,
                         target: metric.target.latency(),
                         proposed,
                     });

@@ -226,6 +226,12 @@ impl<T: Visit + Default> Visit for VecDeque<T> {
     }
 }
 
+impl<T: Visit> Visit for Box<T> {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        (**self).visit(snapshot);
+    }
+}
+
 impl<T: Visit> Visit for Box<[T]> {
     fn visit(&mut self, snapshot: &mut Snapshot) {
         self.as_mut().visit(snapshot);

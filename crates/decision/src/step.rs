@@ -195,10 +195,23 @@ pub enum Step {
         calibration: f64,
         /// Whether all pods share one queue (`LeastRequest`).
         pooled: bool,
+        /// The pods that share a queue as far as the measured percentile shows, if not all do.
+        sharing: Option<f64>,
         /// The aggregate of the wait that the target applies to.
         aggregate: Aggregate,
         /// The target latency.
         target: Latency,
+    },
+    /// Model: the percentile of the wait, estimated from the queues of the pods.
+    WaitPercentile {
+        /// The aggregate of the wait that the target applies to.
+        aggregate: Aggregate,
+        /// The estimate.
+        wait: Latency,
+        /// The number of queues, one per pod and reading.
+        samples: u32,
+        /// The time that they cover.
+        span: Duration,
     },
     /// Model: the queue of a pod is so short that planning for the wait alone would reject too many requests.
     QueueLimit {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushscale_decision::{
-    Algorithm, Bounds, Conditions, Latency, Moment, Pod, PodUid, Policy, Reading, Scaler, Selector,
-    TargetLatency, TargetState,
+    Aggregate, Algorithm, Bounds, Conditions, Latency, Moment, Percentile, Pod, PodUid, Policy,
+    Reading, Scaler, Selector, TargetLatency, TargetState,
 };
 use pushscale_tests::readings::steady_reading;
 
@@ -15,19 +15,25 @@ use crate::spread::Spread;
 /// Prints microseconds, after five minutes of one reading per second: the median of a reading, and the minimum, median,
 /// mean and maximum of a decision.
 pub(crate) fn run() {
-    for algorithm in [Algorithm::Model, Algorithm::Ratio] {
+    let percentile = Aggregate::Percentile(Percentile::P95);
+    for (algorithm, aggregate) in [
+        (Algorithm::Model, Aggregate::Mean),
+        (Algorithm::Model, percentile),
+        (Algorithm::Ratio, Aggregate::Mean),
+    ] {
         for pods in [1, 5, 100, 1000, 5000] {
-            one(algorithm, pods);
+            one(algorithm, aggregate, pods);
         }
     }
 }
 
-fn one(algorithm: Algorithm, pods: u32) {
+fn one(algorithm: Algorithm, aggregate: Aggregate, pods: u32) {
     let target = TargetLatency::new(Latency::from_nanos(50_000_000)).unwrap();
-    let policy = Policy {
+    let mut policy = Policy {
         algorithm,
         ..Policy::new(Bounds::new(1, 10_000).unwrap(), target)
     };
+    policy.metrics[0].aggregate = aggregate;
     let mut scaler = Scaler::new(policy, Conditions::default());
     let uids: Vec<PodUid> = (0..pods).map(|pod| format!("pod-{pod}").into()).collect();
     for uid in &uids {
@@ -57,7 +63,7 @@ fn one(algorithm: Algorithm, pods: u32) {
         }
     }
     println!(
-        "  {algorithm:?}, {pods:>4} pods: {:.2} µs a reading; a decision with its explanation: {:.1}",
+        "  {algorithm:?}, {aggregate}, {pods:>4} pods: {:.2} µs a reading; a decision with its explanation: {:.1}",
         Spread::of(learning).median(),
         Spread::of(deciding),
     );

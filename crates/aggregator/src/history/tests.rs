@@ -47,6 +47,7 @@ pub(crate) fn steps(rate: f64) -> Vec<Step> {
             utilisation: 0.9,
             calibration: 1.0,
             pooled: false,
+            sharing: None,
             aggregate: pushscale_decision::Aggregate::Mean,
             target,
         },

@@ -15,7 +15,7 @@ use pushscale_daemon::log_limiter::LogLimiter;
 
 use crate::names::ScalerKey;
 
-/// Maximum number of PushScalers with series of their own. Each has up to twelve, of about 100 bytes in a scrape.
+/// Maximum number of PushScalers with series of their own. Each has up to thirteen, of about 100 bytes in a scrape.
 pub(super) const MAX_SCALERS: usize = 1000;
 
 /// The newest sample of each PushScaler.
@@ -36,6 +36,8 @@ pub(crate) struct ScalerSample {
     pub(crate) current_replicas: Option<u32>,
     /// The mean queue latency over the pods; with several metrics, of the one that proposes the most replicas.
     pub(crate) latency_seconds: Option<f64>,
+    /// The estimated percentile of the wait, if the target of this metric applies to one.
+    pub(crate) wait_percentile_seconds: Option<f64>,
     /// Pods with a fresh queue latency, and all running pods.
     pub(crate) pods: Option<(u32, u32)>,
     /// The conditions that have occurred.
@@ -120,6 +122,11 @@ impl Page<'_, '_> {
             "Mean queue latency of a PushScaler's pods; absent while it is unknown",
             |sample| sample.latency_seconds,
         )?;
+        self.gauge(
+            "wait_percentile_seconds",
+            "Estimated percentile of the wait that a PushScaler's target applies to; absent while it is unknown",
+            |sample| sample.wait_percentile_seconds,
+        )?;
         self.conditions()
     }
 
@@ -183,6 +190,7 @@ mod tests {
             desired_replicas: Some(4),
             current_replicas: Some(3),
             latency_seconds: None,
+            wait_percentile_seconds: None,
             pods: Some((2, 3)),
             conditions,
         }
@@ -219,10 +227,13 @@ mod tests {
         );
         let sample = ScalerSample {
             latency_seconds: Some(0.25),
+            wait_percentile_seconds: Some(0.5),
             ..sample()
         };
         metrics.record(&key("a"), sample);
         let line = format!("latency_seconds{{{labels}}} 0.25");
+        assert!(scrape(&metrics).contains(&line));
+        let line = format!("wait_percentile_seconds{{{labels}}} 0.5");
         assert!(scrape(&metrics).contains(&line));
     }
 

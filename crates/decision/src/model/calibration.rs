@@ -1,9 +1,12 @@
 //! Calibrates the queueing formula for a fleet (the factor κ).
 
+use crate::policy::Balancing;
 use crate::snapshot::visit;
 
+use super::capacity::Capacity;
 use super::evidence::{FEW_REQUESTS, SETTLE_SECONDS};
 use super::rules::Rule;
+use super::wait_percentile::{Service, WaitPercentile};
 
 /// The weight of a second: most of a change is learned in five minutes. At three times this rate, the noise of a
 /// minute's waits changed the replicas.
@@ -11,6 +14,10 @@ const LEARNING_RATE: f64 = 0.003;
 
 /// The time constant of the mean number of waiting requests, in seconds.
 const WAITING_MEMORY: f64 = 60.0;
+
+/// A percentile of the wait below this share of the target latency is zero for the number of pods that share a queue:
+/// the formula's falls steeply to zero, and its ratio to the measured one has no meaning there.
+const MIN_TARGET_WAIT: f64 = 0.1;
 
 /// The factor, and the state that decides when to learn.
 #[derive(Clone, Debug)]
@@ -47,6 +54,14 @@ pub(crate) struct Observation {
     pub(crate) backlog: bool,
 }
 
+/// The queues that show the measured percentile, and the formula for it without the factor.
+#[derive(Debug)]
+pub(super) struct PercentileWait<'a> {
+    pub(super) queues: &'a mut WaitPercentile,
+    pub(super) service: Service,
+    pub(super) formula: &'a Capacity,
+}
+
 impl Default for Calibration {
     fn default() -> Self {
         Self {
@@ -64,32 +79,75 @@ impl Calibration {
         self.factor
     }
 
-    /// Learns from one second.
-    pub(crate) fn learn(&mut self, observation: &Observation) {
+    /// Learns from one second: from the mean waits, or from the percentile if the target applies to one.
+    pub(super) fn learn(
+        &mut self,
+        observation: &Observation,
+        percentile: Option<PercentileWait<'_>>,
+    ) {
+        let is_usable = self.is_usable(observation);
+        let Some(PercentileWait {
+            queues,
+            service,
+            formula,
+        }) = percentile
+        else {
+            return self.learn_mean(observation, is_usable);
+        };
+        queues.end_second(is_usable.then_some(observation.utilisation), &service);
+        let Some((wait, utilisation)) = queues.steady(&service).filter(|_| is_usable) else {
+            return;
+        };
+        let pods = f64::from(observation.pods.max(1));
+        let rate = utilisation * pods * f64::from(formula.slots) / formula.service;
+        let predicted = formula.predicted(rate, pods);
+        match formula.balancing {
+            Balancing::Random => self.learn_factor(wait, predicted),
+            Balancing::LeastRequest => {
+                let least = MIN_TARGET_WAIT * formula.target;
+                let found = wait.max(least) / predicted.max(least);
+                queues.change_sharing(1.0 / step_to(1.0, found), pods);
+            }
+        }
+    }
+
+    /// Returns whether the waits follow the formula in this second.
+    fn is_usable(&mut self, observation: &Observation) -> bool {
         self.calm = if observation.backlog {
             0
         } else {
             self.calm.saturating_add(1)
         };
         self.waiting += (observation.waiting - self.waiting) / WAITING_MEMORY;
-        // By Little's law, the queue shows the wait of requests that the server does not time as well.
-        let by_queue = self.waiting / observation.rate.max(1e-9);
-        let waited = observation.waited.unwrap_or(by_queue);
         let same_pods = observation.pods == self.pods;
         self.pods = observation.pods;
-        let Some(predicted) = observation.predicted.filter(|wait| *wait > 1e-6) else {
-            return;
-        };
-        let usable = Rule::Calibration.applies()
+        Rule::Calibration.applies()
             && f64::from(self.calm) >= SETTLE_SECONDS
             && same_pods
             && observation.steady
             && observation.completed >= FEW_REQUESTS
-            && (0.1..0.92).contains(&observation.utilisation);
-        if usable {
-            let found = (waited / predicted).clamp(0.02, 10.0);
-            let factor = self.factor * (LEARNING_RATE * (found / self.factor).ln()).exp();
+            && (0.1..0.92).contains(&observation.utilisation)
+    }
+
+    fn learn_mean(&mut self, observation: &Observation, is_usable: bool) {
+        // By Little's law, the queue shows the wait of requests that the server does not time as well.
+        let by_queue = self.waiting / observation.rate.max(1e-9);
+        let waited = observation.waited.unwrap_or(by_queue);
+        if let Some(predicted) = observation.predicted.filter(|_| is_usable) {
+            self.learn_factor(waited, predicted);
+        }
+    }
+
+    /// Learns from a measured and a predicted wait, in seconds.
+    fn learn_factor(&mut self, measured: f64, predicted: f64) {
+        if predicted > 1e-6 {
+            let factor = self.factor * step_to(self.factor, measured / predicted);
             self.factor = factor.clamp(0.2, 3.0);
         }
     }
+}
+
+/// Returns the factor by which a value changes in a second if another one was found.
+fn step_to(value: f64, found: f64) -> f64 {
+    (LEARNING_RATE * (found.clamp(0.02, 10.0) / value).ln()).exp()
 }

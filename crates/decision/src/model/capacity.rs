@@ -21,6 +21,9 @@ const MAX_REJECTED: f64 = 0.001;
 /// one worker and room for one waiting request took 18 times as many.
 const MAX_FOR_QUEUE: f64 = 3.0;
 
+/// If more pods than this share a queue, it is like one for all.
+const MAX_SHARING: f64 = 32.0;
+
 /// The properties of a pod and its goal. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
@@ -39,6 +42,8 @@ pub(crate) struct Capacity {
     pub(crate) queue_limit: Option<f64>,
     pub(crate) wait: Wait,
     pub(crate) balancing: Balancing,
+    /// With `LeastRequest`, the number of pods that share a queue; infinite for all.
+    pub(crate) sharing: f64,
     /// The slowest pods, which matter if each pod has its own queue.
     pub(crate) slowest: Option<SlowestPods>,
     /// The largest need that is computed.
@@ -82,11 +87,37 @@ impl Capacity {
                 self.variability,
                 self.max,
             );
-            return f64::from(self.pooled_batches(rate, times, pods));
+            let all = f64::from(self.pooled_batches(rate, times, pods));
+            return all.max(self.pods_of_shared_queues(rate, times, cache));
         }
         let need = self.separate_pods(rate, 1.0, times, cache);
         self.need_of_slowest(rate, times, cache)
             .map_or(need, |slowest| need.max(slowest))
+    }
+
+    /// Returns the number of pods that share a queue, if not all do.
+    pub(super) fn sharing_pods(&self) -> Option<f64> {
+        let is_pooled = self.balancing == Balancing::LeastRequest;
+        (is_pooled && self.sharing <= MAX_SHARING).then_some(self.sharing)
+    }
+
+    /// Returns the pods that keep a wait of `times` the target latency if a few share a queue; 0 if all do.
+    fn pods_of_shared_queues(&self, rate: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
+        let Some(sharing) = self.sharing_pods() else {
+            return 0.0;
+        };
+        let utilisation = self.between_whole_pods(sharing, |pods| {
+            let slots = self.slots.saturating_mul(pods);
+            Self { slots, ..*self }.utilisation_for_wait(1.0, times, cache)
+        });
+        rate * self.service / (f64::from(self.slots) * utilisation).max(1e-9)
+    }
+
+    /// Returns the value for a fractional number of pods, between those of whole ones.
+    fn between_whole_pods(&self, pods: f64, mut of: impl FnMut(u32) -> f64) -> f64 {
+        let fewer = to_u32_saturating(pods).max(1);
+        let rest = (pods - f64::from(fewer)).clamp(0.0, 1.0);
+        (1.0 - rest) * of(fewer) + rest * of(fewer + 1)
     }
 
     /// Returns the pods with which the slowest ones, with their share of the requests, cause a mean wait of at most
@@ -197,6 +228,12 @@ impl Capacity {
         let load = rate * self.service;
         let wait = match self.balancing {
             Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
+            Balancing::LeastRequest if self.sharing < pods.min(MAX_SHARING) => self
+                .between_whole_pods(self.sharing, |sharing| {
+                    let workers = self.slots.saturating_mul(sharing);
+                    self.wait
+                        .at(load / pods * f64::from(sharing), workers, self.variability)
+                }),
             Balancing::LeastRequest => {
                 let all = to_u32_saturating(pods).saturating_mul(self.slots);
                 self.wait.at(load, all.clamp(1, 100_000), self.variability)
@@ -243,6 +280,27 @@ impl UtilisationCache {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_fewer_pods_share_a_queue_the_more_are_needed() {
+        let pods = |sharing, balancing| {
+            let capacity = Capacity {
+                wait: Wait::Exceeded(0.05),
+                balancing,
+                sharing,
+                ..capacity(0.1, 0.3, 1)
+            };
+            need(capacity, 150.0)
+        };
+        let all = pods(f64::INFINITY, Balancing::LeastRequest);
+        let few: Vec<f64> = [40.0, 8.0, 3.5, 2.0, 1.0]
+            .map(|sharing| pods(sharing, Balancing::LeastRequest))
+            .to_vec();
+        assert!((few[0] - all).abs() < 1e-9);
+        assert!(few.is_sorted(), "{few:?}");
+        let separate = pods(f64::INFINITY, Balancing::Random);
+        assert!((few[4] - separate).abs() < 1e-9, "{few:?}, {separate}");
+    }
+
     fn capacity(service: f64, target: f64, slots: u32) -> Capacity {
         Capacity {
             service,
@@ -254,6 +312,7 @@ mod tests {
             queue_limit: None,
             wait: Wait::Mean,
             balancing: Balancing::Random,
+            sharing: f64::INFINITY,
             slowest: None,
             max: 1000,
         }

@@ -33,9 +33,18 @@ impl Inputs<'_> {
             utilisation: self.utilisation_for_wait,
             calibration: capacity.calibration,
             pooled: situation.balancing == Balancing::LeastRequest,
+            sharing: capacity.sharing_pods(),
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
+        if let Some(estimate) = &self.percentile {
+            steps.push(Step::WaitPercentile {
+                aggregate: situation.metric.aggregate,
+                wait: estimate.latency(),
+                samples: estimate.samples,
+                span: Duration::from_secs(estimate.seconds_covered()),
+            });
+        }
         let is_limited = self.utilisation < self.utilisation_for_wait;
         if let Some(limit) = capacity.queue_limit.filter(|_| is_limited) {
             steps.push(Step::QueueLimit {

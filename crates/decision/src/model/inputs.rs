@@ -163,6 +163,11 @@ impl ModelState {
             variation = variation.min(1.0);
         }
         let calibration = self.calibration.factor();
+        let is_mean = situation.metric.aggregate == Aggregate::Mean;
+        let queues = self.wait_percentile.as_ref();
+        let sharing = queues
+            .filter(|_| !is_mean && fleet_snapshot.batch <= 1.0)
+            .map_or(f64::INFINITY, |queues| queues.sharing());
         Capacity {
             service,
             slots,
@@ -180,6 +185,7 @@ impl ModelState {
                 Aggregate::Max => Wait::Exceeded(0.01),
             },
             balancing: situation.balancing,
+            sharing,
             slowest: match situation.balancing {
                 Balancing::Random => fleet_snapshot.slowest_pods(service, variation),
                 Balancing::LeastRequest => None,

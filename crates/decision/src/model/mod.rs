@@ -33,6 +33,7 @@ mod pod_history;
 mod start_delay;
 mod state;
 mod vanished;
+mod wait_percentile;
 mod warm_up;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;

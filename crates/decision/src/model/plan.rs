@@ -7,6 +7,7 @@ use crate::moment::Moment;
 use crate::policy::{Balancing, Metric, ViolationPrice};
 
 use super::pod_balance::{OverloadedPod, SlowPod, UnevenLoad};
+use super::wait_percentile::Estimate;
 
 /// The input of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) reason: PlanReason,
     /// The input that is missing, if any.
     pub(crate) incomplete: Option<Incomplete>,
+    /// The estimated percentile of the wait, if the target applies to one.
+    pub(crate) percentile: Option<Estimate>,
     /// Requests arrive and none completes.
     pub(crate) stuck: bool,
     /// The limit for one scale-up (docs/ALGORITHM-DETAILS.md, I3).
@@ -59,6 +62,7 @@ impl Plan {
             pods,
             reason: PlanReason::Demand,
             incomplete: None,
+            percentile: None,
             stuck: false,
             up_to: 0,
             slow_pod: None,

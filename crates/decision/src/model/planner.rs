@@ -51,6 +51,7 @@ impl Inputs<'_> {
     fn plan(&self) -> Plan {
         Plan {
             incomplete: self.missing,
+            percentile: self.percentile,
             up_to: self.backlog.most,
             slow_pod: self.slow_pod.clone().filter(|_| self.is_slow_for_long),
             uneven: self.uneven.clone(),

@@ -21,6 +21,7 @@ use super::replacement::Replacement;
 use super::second_buckets::SecondBuckets;
 use super::service::Service;
 use super::vanished::VanishedDemand;
+use super::wait_percentile::WaitPercentile;
 
 /// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
 /// arrive in excess of them, because a queue takes many at once. Anything above is a broken counter
@@ -40,6 +41,8 @@ pub(crate) struct ModelState {
     /// measured it.
     restored_service: f64,
     pub(super) calibration: Calibration,
+    /// The queues that a percentile of the wait is estimated from, if the target applies to one.
+    pub(super) wait_percentile: Option<Box<WaitPercentile>>,
     pub(super) utilisations: UtilisationCache,
     pub(super) backlog: BacklogProposals,
     pub(super) profile: Profile,
@@ -73,7 +76,7 @@ pub(crate) struct ModelState {
 }
 
 // The cached utilisations are computed again.
-visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, backlog, profile,
+visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, wait_percentile, backlog, profile,
     hold_backtest, vanished, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck,
     slow_above, outlier_above, slow_since, replacement, late_since; ..);
 
@@ -95,6 +98,7 @@ impl ModelState {
             service: Service::default(),
             restored_service: 0.0,
             calibration: Calibration::default(),
+            wait_percentile: None,
             utilisations: UtilisationCache::default(),
             backlog: BacklogProposals::default(),
             profile: Profile::default(),
@@ -156,6 +160,14 @@ impl ModelState {
             delta.clear_completed();
             increment.saturated = None;
             increment.timed = Timed::default();
+        }
+        if let Some(waits) = &mut self.wait_percentile
+            && let Some(queue) = history.queue().filter(|queue| queue.workers > 0)
+            && serves
+            && elapsed > 0.0
+            && !history.work.is_slow(self.slow_above)
+        {
+            waits.add(queue.waiting, delta.arrivals / elapsed);
         }
         self.service.learn(delta);
         self.service.learn_timed(increment.timed);
@@ -258,7 +270,7 @@ mod tests {
         let state = ModelState::new("sleepy".into());
         let inline = size_of::<ModelState>();
         let total = inline + state.second_buckets.heap_bytes() + state.profile.heap_bytes() + 512;
-        assert!(total <= 20_480, "{total} bytes, {inline} of them inline");
+        assert!(total <= 20_500, "{total} bytes, {inline} of them inline");
     }
 
     /// Lost, late and duplicate pushes do not change the totals, except for the end that is lost.

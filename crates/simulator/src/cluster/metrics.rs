@@ -15,8 +15,9 @@ pub(super) struct Metrics {
     /// Waits beyond this are bad, in seconds.
     limit: f64,
     seconds: Vec<Requests>,
-    /// Waits in microseconds.
+    /// Waits in microseconds, and those of the requests that were sent in the second half of the run.
     waits: Histogram<u64>,
+    settled_waits: Histogram<u64>,
     pub(super) total_wait: f64,
     pub(super) late: u64,
     pub(super) completed: u64,
@@ -57,6 +58,7 @@ impl Metrics {
         Self {
             limit: Goal::VIOLATION_FACTOR * objective,
             seconds: vec![Requests::default(); seconds],
+            settled_waits: waits.clone(),
             waits,
             total_wait: 0.0,
             late: 0,
@@ -91,7 +93,11 @@ impl Metrics {
             clippy::cast_sign_loss,
             reason = "never negative, and a double saturates"
         )]
-        self.waits.saturating_record((waited * 1e6).round() as u64);
+        let microseconds = (waited * 1e6).round() as u64;
+        self.waits.saturating_record(microseconds);
+        if job.sent >= self.seconds.len() as f64 / 2.0 {
+            self.settled_waits.saturating_record(microseconds);
+        }
     }
 
     /// Ends the run. Requests that complete later do not count as completed, but their waits do.
@@ -121,6 +127,11 @@ impl Metrics {
     /// Returns the wait that this share of the requests does not exceed, in seconds.
     pub(super) fn quantile(&self, share: f64) -> f64 {
         self.waits.value_at_quantile(share) as f64 / 1e6
+    }
+
+    /// Returns the same for the requests that were sent in the second half of the run.
+    pub(super) fn settled_quantile(&self, share: f64) -> f64 {
+        self.settled_waits.value_at_quantile(share) as f64 / 1e6
     }
 
     pub(super) fn waits_known(&self) -> u64 {

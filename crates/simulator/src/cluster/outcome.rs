@@ -13,6 +13,10 @@ pub struct Outcome {
     pub p95_wait: f64,
     /// The 99th percentile of the wait, in seconds, to three digits.
     pub p99_wait: f64,
+    /// The 95th percentile of the wait of the requests that were sent in the second half of the run, in seconds.
+    pub settled_p95_wait: f64,
+    /// Their 99th percentile, in seconds.
+    pub settled_p99_wait: f64,
     /// The 95th percentile of the wait divided by the objective.
     pub p95_over_target: f64,
     /// The number of requests that arrived.

@@ -331,6 +331,8 @@ impl<'a> Run<'a> {
             p95_wait,
             p95_over_target: p95_wait / self.spec.objective(),
             p99_wait: metrics.quantile(0.99),
+            settled_p95_wait: metrics.settled_quantile(0.95),
+            settled_p99_wait: metrics.settled_quantile(0.99),
             arrivals,
             completed: metrics.completed,
             rejected: self.rejected,

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use pushscale_api::push::fresh_for;
 use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
-    Algorithm, Balancing, Bounds, Conditions, Decision, Latency, ModelReading, Moment, Outcome,
-    Phase, Pod, PodUid, Policy, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
-    ViolationPrice,
+    Aggregate, Algorithm, Balancing, Bounds, Conditions, Decision, Latency, ModelReading, Moment,
+    Outcome, Percentile, Phase, Pod, PodUid, Policy, Reading, Scaler, Selector, ServerState,
+    TargetLatency, TargetState, ViolationPrice,
 };
 use thiserror::Error;
 
@@ -95,10 +95,21 @@ impl PushScaling {
     /// Creates a controller with the defaults, and with the goal, the violation price and the load balancing of the
     /// cluster. Returns `None` if no PushScaler can have this goal or price.
     pub fn of_cluster(spec: &ClusterSpec) -> Option<Self> {
+        Self::with_aggregate(spec, Aggregate::Mean)
+    }
+
+    /// Creates a controller whose target applies to this percentile of the wait, and which is otherwise like that of
+    /// [`Self::of_cluster`]. Returns `None` if no PushScaler can have this goal, price or percentile.
+    pub fn of_percentile(spec: &ClusterSpec, percent: i32) -> Option<Self> {
+        Self::with_aggregate(spec, Aggregate::Percentile(Percentile::new(percent)?))
+    }
+
+    fn with_aggregate(spec: &ClusterSpec, aggregate: Aggregate) -> Option<Self> {
         let goal = &spec.goal;
         let target = Latency::from_secs_f64(goal.target).and_then(TargetLatency::new)?;
         let mut policy = Policy::new(Bounds::new(goal.min, goal.max)?, target);
         policy.algorithm = Algorithm::Model;
+        policy.metrics[0].aggregate = aggregate;
         if spec.balancing.pooled() {
             policy.balancing = Balancing::LeastRequest;
         }

@@ -28,6 +28,8 @@ impl ManagedScaler {
             desired_replicas: decision.desired(),
             current_replicas: decision.current,
             latency_seconds: metric.map(|metric| metric.average.as_secs_f64()),
+            wait_percentile_seconds: metric
+                .and_then(|metric| Some(metric.percentile?.as_secs_f64())),
             pods: Some((decision.freshness.fresh, decision.freshness.running())),
             conditions: conditions::by_type(engine.conditions())
                 .map(|(name, found)| found.as_ref().map(|condition| (name, condition.status))),
