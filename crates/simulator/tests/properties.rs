@@ -282,7 +282,7 @@ fn neither_gaps_nor_failures_let_the_replicas_fall_below_the_need() {
         ("no pod reports", vec![gap(1.0)], vec![]),
         ("half of the pods do not report", vec![gap(0.5)], vec![]),
         // A gap is a share of all ids, and may contain fewer of the pods that are left: here more than a fifth.
-        ("four of ten pods do not report", vec![gap(0.4)], vec![]),
+        ("nine of twenty pods do not report", vec![gap(0.45)], vec![]),
         (
             "three die",
             vec![],

@@ -23,8 +23,8 @@ const PART_DEVIATIONS: f64 = 3.0;
 const RISE_WINDOWS: [u64; 4] = [2, 5, 10, 20];
 const RISE_SERVICES: f64 = 10.0;
 
-/// Standard deviations that make a rise significant. With 2, the shared scenarios have 37 more violation seconds, with 1
-/// the held-out ones 1,200.
+/// Standard deviations that make a rise significant. With 2, the shared scenarios have 37 more violation seconds; with
+/// 1, the held-out ones have 1,200 more.
 const RISE_DEVIATIONS: f64 = 1.5;
 
 /// The window for the trend in seconds, and the standard errors that make a trend significant.

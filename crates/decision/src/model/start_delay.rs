@@ -15,8 +15,8 @@ const WEIGHT: f64 = 0.2;
 const FIRST_WEIGHT: f64 = 0.5;
 
 /// A start counts as at most this multiple of the start delay so far. A pod that was Pending for an hour, because a
-/// quota or a node was missing, moved it from 80 to 784 s, and as the first one from 75 to 1838 s. At three times, starts
-/// of five minutes were learned late: 3.6% more violation seconds in the held-out scenarios.
+/// quota or a node was missing, moved it from 80 to 784 s, and as the first one from 75 to 1838 s. At three times,
+/// starts of five minutes were learned late: 3.6% more violation seconds in the held-out scenarios.
 const MAX_FACTOR: f64 = 10.0;
 
 /// The longest start delay that a checkpoint may contain, in seconds.
