@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as KubeCondition, Time};
 use pushscale_api::conditions;
 use pushscale_api::names::conditions::{
-    ABLE_TO_SCALE, DEMAND_VANISHED, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER,
-    SCALING_ACTIVE, SCALING_LIMITED, STUCK, TARGET_REACHABLE,
+    ABLE_TO_SCALE, DEMAND_VANISHED, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, OUTSIDE_ENVELOPE,
+    POD_OUTLIER, SCALING_ACTIVE, SCALING_LIMITED, STUCK, TARGET_REACHABLE,
 };
 use pushscale_api::{
     MAX_HISTORY, MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, ScaleChange,
@@ -72,6 +72,7 @@ pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
             POD_OUTLIER => restored.conditions.pod_outlier = condition,
             LOAD_UNEVEN => restored.conditions.load_uneven = condition,
             DEMAND_VANISHED => restored.conditions.demand_vanished = condition,
+            OUTSIDE_ENVELOPE => restored.conditions.outside_envelope = condition,
             _ => {}
         }
     }

@@ -89,4 +89,6 @@ pub mod conditions {
     pub const LOAD_UNEVEN: &str = "LoadUneven";
     /// Whether the arrivals stopped at all pods at once.
     pub const DEMAND_VANISHED: &str = "DemandVanished";
+    /// Whether the measured waits show that the queueing formula does not describe the fleet.
+    pub const OUTSIDE_ENVELOPE: &str = "OutsideEnvelope";
 }

@@ -49,7 +49,7 @@ pub struct PushScalerStatus {
     #[schemars(length(max = MAX_HISTORY))]
     pub history: Vec<ScaleChange>,
     /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete,
-    /// Stuck, TargetReachable, PodOutlier, LoadUneven and DemandVanished.
+    /// Stuck, TargetReachable, PodOutlier, LoadUneven, DemandVanished and OutsideEnvelope.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

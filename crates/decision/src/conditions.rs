@@ -77,10 +77,13 @@ pub struct Conditions {
     pub load_uneven: Option<Condition>,
     /// Whether the arrivals stopped at all pods at once. Absent until that happens first.
     pub demand_vanished: Option<Condition>,
+    /// Whether the measured waits show that the queueing formula does not describe the fleet. Absent until that happens
+    /// first.
+    pub outside_envelope: Option<Condition>,
 }
 
 visit!(Conditions: able_to_scale, scaling_active, scaling_limited, fresh, metrics_incomplete, stuck, target_reachable,
-    pod_outlier, load_uneven, demand_vanished);
+    pod_outlier, load_uneven, demand_vanished, outside_envelope);
 
 /// Defines [`Reason`] with its list and its names.
 macro_rules! reasons {
@@ -184,11 +187,15 @@ reasons! {
     ArrivalsStopped,
     /// DemandVanished: requests arrive again, or the hold is over.
     ArrivalsUsual,
+    /// OutsideEnvelope: requests wait longer than the target and than the calibrated formula can explain.
+    WaitsUnexplained,
+    /// OutsideEnvelope: the formula explains the waits, or hardly any request waits.
+    WaitsExplained,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
     /// AbleToScale: another client changed the replicas three times within 15 minutes, each time soon after a write.
     SizeContested,
-    /// AbleToScale: `mode: Recommend` writes nothing.
+    /// AbleToScale: `mode: Recommend` writes nothing, or a scale-down outside of the envelope is not written.
     RecommendOnly,
     /// ScalingActive: `mode: Off`.
     ModeOff,

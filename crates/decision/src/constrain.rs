@@ -198,6 +198,22 @@ impl Pass<'_> {
             outcome => outcome,
         }
     }
+
+    /// Outside of the envelope, recommends a scale-down instead of applying it. Scale-ups are applied, because a fleet
+    /// that is too small loses requests.
+    pub(crate) fn apply_envelope(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Scale { from, to, reason } if to < from && self.is_outside_envelope => {
+                self.able(
+                    true,
+                    Reason::RecommendOnly,
+                    format_args!("outside of the envelope: would scale to {}", count(to)),
+                );
+                Outcome::Recommend { from, to, reason }
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// Returns whether `behavior` limits a direction; the queueing model only follows explicit policies.

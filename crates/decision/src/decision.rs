@@ -80,7 +80,7 @@ pub enum Outcome {
         /// The reason.
         reason: ScaleReason,
     },
-    /// Report a new replica count without writing it (`mode: Recommend`).
+    /// Report a new replica count without writing it (`mode: Recommend`, or a scale-down outside of the envelope).
     Recommend {
         /// The current replicas.
         from: u32,

@@ -305,6 +305,10 @@ impl fmt::Display for Step {
                 short(*before),
                 short(*now)
             ),
+            Self::OutsideEnvelope { ratio } => write!(
+                f,
+                "envelope: requests waited longer than the target, and {ratio:.0} times as long as the formula predicts; scale-downs are only recommended"
+            ),
             Self::Idle => f.write_str("arrivals: none for at least a minute"),
             Self::HeldAfterStart { replicas, window } => write!(
                 f,

@@ -21,6 +21,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) unobserved: u32,
     /// Whether a slow pod can be replaced.
     pub(crate) replaces_slow: bool,
+    /// Whether the fleet is outside of the envelope of the queueing model.
+    pub(crate) is_outside_envelope: bool,
 }
 
 /// The proposal of all metrics together.
@@ -78,6 +80,7 @@ impl<'a> Pass<'a> {
             quorum: None,
             unobserved: 0,
             replaces_slow: false,
+            is_outside_envelope: false,
         }
     }
 
@@ -96,7 +99,8 @@ impl<'a> Pass<'a> {
         }
         let (current, outcome) = self.decide_for_target(target);
         let outcome = self.apply_pause(outcome);
-        (current, self.apply_mode(outcome))
+        let outcome = self.apply_mode(outcome);
+        (current, self.apply_envelope(outcome))
     }
 
     fn decide_for_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
@@ -138,7 +142,11 @@ impl<'a> Pass<'a> {
         // A pod that the spec no longer asks for, or whose creation is still pending, is not missing.
         let expected = existing.map_or(0, |existing| existing.min(current));
         self.unobserved = expected.saturating_sub(self.scaler.decision.freshness.all());
-        self.replaces_slow = deletes_slow_first && self.scaler.policy.writes_both_directions();
+        // Outside of the envelope, no scale-down would delete it.
+        let outside = &self.scaler.decision.conditions.outside_envelope;
+        self.replaces_slow = deletes_slow_first
+            && self.scaler.policy.writes_both_directions()
+            && outside.as_ref().is_none_or(|outside| !outside.status);
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
             && let Some(times) = self.scaler.history.conflict(self.now)
         {

@@ -46,6 +46,10 @@ impl Pass<'_> {
             }
         }
         findings.set_conditions(&mut self.scaler.decision.conditions);
+        if let Some((ratio, _)) = findings.outside {
+            self.is_outside_envelope = true;
+            self.step(Step::OutsideEnvelope { ratio });
+        }
         let best = self.check_proposal(current, best, first_problem)?;
         let message = format_args!("replicas were computed from arrivals and service times");
         self.active(true, Reason::ValidMetricFound, message);
@@ -229,6 +233,7 @@ struct Findings {
     uneven: Option<(UnevenLoad, Arc<str>)>,
     overloaded: Option<(OverloadedPod, Arc<str>)>,
     vanished: Option<(f64, f64, Arc<str>)>,
+    outside: Option<(f64, Arc<str>)>,
 }
 
 impl Findings {
@@ -254,6 +259,9 @@ impl Findings {
         }
         if let (None, Some((before, now))) = (&self.vanished, plan.vanished) {
             self.vanished = Some((before, now, Arc::clone(model)));
+        }
+        if let (None, Some(ratio)) = (&self.outside, plan.outside) {
+            self.outside = Some((ratio, Arc::clone(model)));
         }
     }
 
@@ -342,6 +350,25 @@ impl Findings {
                 false,
                 Reason::ArrivalsUsual,
                 format_args!("requests arrive again, or have been absent for the whole hold"),
+            ),
+            None => {}
+        }
+        match &self.outside {
+            Some((ratio, model)) => Condition::set(
+                &mut conditions.outside_envelope,
+                true,
+                Reason::WaitsUnexplained,
+                format_args!(
+                    "model {model}: requests waited longer than the target, and {ratio:.0} times as long as the queueing formula predicts, which is corrected by up to 3 times: scale-downs are recommended and not applied until the formula explains the waits; check that loadBalancing is that of the load balancer and whether pods share a device, or use algorithm: Ratio"
+                ),
+            ),
+            None if conditions.outside_envelope.is_some() => Condition::set(
+                &mut conditions.outside_envelope,
+                false,
+                Reason::WaitsExplained,
+                format_args!(
+                    "the queueing formula explains the waits, or hardly any request waits"
+                ),
             ),
             None => {}
         }

@@ -263,6 +263,12 @@ pub enum Step {
         /// The arrival rate that remains.
         now: f64,
     },
+    /// Model: requests wait longer than the target and than the calibrated formula can explain. Scale-downs are only
+    /// recommended.
+    OutsideEnvelope {
+        /// The measured over the predicted waits.
+        ratio: f64,
+    },
     /// Model: no request has arrived for a minute or longer.
     Idle,
     /// Model: the replicas found at the start are held.

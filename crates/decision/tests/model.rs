@@ -11,7 +11,7 @@
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
 //!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [grpc=50%]
 //!          [averaged] [slow=3/2] [connected=4] [favoured=50%] [second-model=20/s/100ms|none] [interval=10s]
-//!          [loading=20s] [without-workers=1] [queue-limit=5]
+//!          [loading=20s] [without-workers=1] [queue-limit=5] [delayed=20ms]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
 //! expect deleted-first=pod-0001
@@ -31,10 +31,11 @@
 //! `averaged`: in-flight requests are reported as a mean, like those of TorchServe, and not only rounded.
 //! `grpc=50%`: the server does not time half of the requests; it is set before the first request.
 //! `interval=10s`: all pods report every 10 s, at the same time.
-//! `queue-limit=5`: five requests may wait in a pod.
-//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model`, `interval` and `queue-limit`
-//! apply until another `run` changes them; the other options apply to one `run`. `never-…` and `writes` count since the
-//! last `expect`.
+//! `queue-limit=5`: five requests may wait in a pod. `delayed=20ms`: each request waits that long although a worker is
+//! free.
+//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model`, `interval`, `queue-limit` and
+//! `delayed` apply until another `run` changes them; the other options apply to one `run`. `never-…` and `writes` count
+//! since the last `expect`.
 //! `PUSHSCALE_GENERATE=1` prints the decision after each line.
 
 #![cfg(test)]

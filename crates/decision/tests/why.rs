@@ -76,6 +76,7 @@ fn describe(fleet: &FakeFleet) -> String {
         ("PodOutlier", &conditions.pod_outlier),
         ("LoadUneven", &conditions.load_uneven),
         ("DemandVanished", &conditions.demand_vanished),
+        ("OutsideEnvelope", &conditions.outside_envelope),
     ] {
         if let Some(condition) = condition {
             let status = if condition.status { "True" } else { "False" };

@@ -2,7 +2,8 @@
 
 use pushscale_api::conditions::by_type;
 use pushscale_api::names::conditions::{
-    DEMAND_VANISHED, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER, SCALING_LIMITED, STUCK,
+    DEMAND_VANISHED, LOAD_UNEVEN, METRICS_INCOMPLETE, OUTSIDE_ENVELOPE, POD_OUTLIER,
+    SCALING_LIMITED, STUCK,
 };
 use pushscale_decision::Conditions;
 
@@ -27,9 +28,8 @@ pub(super) fn all(conditions: &Conditions) -> impl Iterator<Item = ConditionRow<
             reason: condition.reason.as_str(),
             message: &condition.message,
             is_bad: match kind {
-                METRICS_INCOMPLETE | STUCK | POD_OUTLIER | LOAD_UNEVEN | DEMAND_VANISHED => {
-                    condition.status
-                }
+                METRICS_INCOMPLETE | STUCK | POD_OUTLIER | LOAD_UNEVEN | DEMAND_VANISHED
+                | OUTSIDE_ENVELOPE => condition.status,
                 // Reaching a limit is normal operation.
                 SCALING_LIMITED => false,
                 _ => !condition.status,

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use pushscale_api::names::conditions::{
-    ABLE_TO_SCALE, DEMAND_VANISHED, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER,
-    SCALING_ACTIVE, SCALING_LIMITED, STUCK, TARGET_REACHABLE,
+    ABLE_TO_SCALE, DEMAND_VANISHED, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, OUTSIDE_ENVELOPE,
+    POD_OUTLIER, SCALING_ACTIVE, SCALING_LIMITED, STUCK, TARGET_REACHABLE,
 };
 use pushscale_api::{Mode, PushScaler, PushScalerStatus};
 
@@ -22,7 +22,7 @@ pub(crate) struct Columns {
 const UNKNOWN: &str = "<unknown>";
 
 /// Conditions that need attention with this status, the most urgent first.
-const PROBLEMS: [(&str, &str, Urgency); 10] = [
+const PROBLEMS: [(&str, &str, Urgency); 11] = [
     (ABLE_TO_SCALE, "False", Urgency::Wrong),
     (SCALING_ACTIVE, "False", Urgency::Wrong),
     (STUCK, "True", Urgency::Wrong),
@@ -31,6 +31,7 @@ const PROBLEMS: [(&str, &str, Urgency); 10] = [
     (POD_OUTLIER, "True", Urgency::Notice),
     (LOAD_UNEVEN, "True", Urgency::Notice),
     (DEMAND_VANISHED, "True", Urgency::Notice),
+    (OUTSIDE_ENVELOPE, "True", Urgency::Notice),
     (TARGET_REACHABLE, "False", Urgency::Notice),
     (SCALING_LIMITED, "True", Urgency::Notice),
 ];

@@ -10,7 +10,10 @@ use super::wait_percentile::{Service, WaitPercentile};
 
 /// The weight of a second: most of a change is learned in five minutes. At three times this rate, the noise of a
 /// minute's waits changed the replicas.
-const LEARNING_RATE: f64 = 0.003;
+pub(super) const LEARNING_RATE: f64 = 0.003;
+
+/// The highest factor. Waits beyond it are outside of the envelope.
+pub(super) const HIGHEST_FACTOR: f64 = 3.0;
 
 /// The time constant of the mean number of waiting requests, in seconds.
 const WAITING_MEMORY: f64 = 60.0;
@@ -62,6 +65,21 @@ pub(super) struct PercentileWait<'a> {
     pub(super) formula: &'a Capacity,
 }
 
+/// The waits of a second that were learned from, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    pub(super) measured: f64,
+    /// The wait that the formula predicts without the factor.
+    pub(super) predicted: f64,
+}
+
+impl Waits {
+    /// Returns the measured over the predicted wait.
+    pub(super) fn ratio(self) -> f64 {
+        (self.measured / self.predicted.max(1e-6)).clamp(0.02, 10.0)
+    }
+}
+
 impl Default for Calibration {
     fn default() -> Self {
         Self {
@@ -79,12 +97,13 @@ impl Calibration {
         self.factor
     }
 
-    /// Learns from one second: from the mean waits, or from the percentile if the target applies to one.
+    /// Learns from one second: from the mean waits, or from the percentile if the target applies to one. Returns the
+    /// waits if they can be compared with the formula.
     pub(super) fn learn(
         &mut self,
         observation: &Observation,
         percentile: Option<PercentileWait<'_>>,
-    ) {
+    ) -> Option<Waits> {
         let is_usable = self.is_usable(observation);
         let Some(PercentileWait {
             queues,
@@ -95,20 +114,22 @@ impl Calibration {
             return self.learn_mean(observation, is_usable);
         };
         queues.end_second(is_usable.then_some(observation.utilisation), &service);
-        let Some((wait, utilisation)) = queues.steady(&service).filter(|_| is_usable) else {
-            return;
-        };
+        let (wait, utilisation) = queues.steady(&service).filter(|_| is_usable)?;
         let pods = f64::from(observation.pods.max(1));
         let rate = utilisation * pods * f64::from(formula.slots) / formula.service;
-        let predicted = formula.predicted(rate, pods);
+        let waits = Waits {
+            measured: wait,
+            predicted: formula.predicted(rate, pods),
+        };
         match formula.balancing {
-            Balancing::Random => self.learn_factor(wait, predicted),
+            Balancing::Random => self.learn_factor(waits),
             Balancing::LeastRequest => {
                 let least = MIN_TARGET_WAIT * formula.target;
-                let found = wait.max(least) / predicted.max(least);
+                let found = wait.max(least) / waits.predicted.max(least);
                 queues.change_sharing(1.0 / step_to(1.0, found), pods);
             }
         }
+        Some(waits)
     }
 
     /// Returns whether the waits follow the formula in this second.
@@ -129,20 +150,21 @@ impl Calibration {
             && (0.1..0.92).contains(&observation.utilisation)
     }
 
-    fn learn_mean(&mut self, observation: &Observation, is_usable: bool) {
+    fn learn_mean(&mut self, observation: &Observation, is_usable: bool) -> Option<Waits> {
         // By Little's law, the queue shows the wait of requests that the server does not time as well.
         let by_queue = self.waiting / observation.rate.max(1e-9);
-        let waited = observation.waited.unwrap_or(by_queue);
-        if let Some(predicted) = observation.predicted.filter(|_| is_usable) {
-            self.learn_factor(waited, predicted);
-        }
+        let waits = Waits {
+            measured: observation.waited.unwrap_or(by_queue),
+            predicted: observation.predicted.filter(|_| is_usable)?,
+        };
+        self.learn_factor(waits);
+        Some(waits)
     }
 
-    /// Learns from a measured and a predicted wait, in seconds.
-    fn learn_factor(&mut self, measured: f64, predicted: f64) {
-        if predicted > 1e-6 {
-            let factor = self.factor * step_to(self.factor, measured / predicted);
-            self.factor = factor.clamp(0.2, 3.0);
+    fn learn_factor(&mut self, waits: Waits) {
+        if waits.predicted > 1e-6 {
+            let factor = self.factor * step_to(self.factor, waits.ratio());
+            self.factor = factor.clamp(0.2, HIGHEST_FACTOR);
         }
     }
 }

@@ -11,6 +11,7 @@ mod blocks;
 mod calibration;
 mod capacity;
 mod counts;
+mod envelope;
 mod evidence;
 mod explain_inputs;
 mod fleet_snapshot;

@@ -84,6 +84,8 @@ pub(super) struct Inputs<'a> {
     pub(super) is_stuck: bool,
     /// The arrival rate before the arrivals stopped at all pods at once, and the one since.
     pub(super) vanished: Option<(f64, f64)>,
+    /// The measured over the predicted waits, if the fleet is outside of the envelope.
+    pub(super) outside: Option<f64>,
     /// The batch delay, if it exceeds the target latency.
     pub(super) batch_delay_above: Option<f64>,
 }
@@ -192,7 +194,8 @@ impl ModelState {
         if self.second_buckets.window(60).seconds < MIN_OBSERVED_SECONDS {
             return Err(NoPlan::TooSoon);
         }
-        self.started.get_or_insert((second, situation.current));
+        let started = u32::try_from(second).unwrap_or(u32::MAX);
+        self.started.get_or_insert((started, situation.current));
         self.vanished
             .update(second, &self.second_buckets, fleet_snapshot);
         self.learn_workers(situation.metric, fleet_snapshot);
@@ -265,6 +268,7 @@ impl ModelState {
             is_waiting,
             is_stuck: self.is_stuck(&capacity, fleet_snapshot) && Rule::Stuck.applies(),
             vanished: self.vanished.before().map(|before| (before, rate.now)),
+            outside: self.envelope.exceeded_by(),
             batch_delay_above: has_batch_delay.then_some(fleet_snapshot.batch_delay),
             capacity,
             demand,
@@ -391,20 +395,23 @@ impl ModelState {
         let fill_time = fleet_snapshot.batch_fill_time(demand.rate.now);
         // Without the wait for the previous batch, the formula predicts almost no wait.
         let is_predictable = fleet_snapshot.batch <= 1.0 || capacity.batches.is_some();
-        self.calibration.learn(
+        let utilisation = demand.offered / pods;
+        let waits = self.calibration.learn(
             &calibration::Observation {
                 waited: all_timed.then_some((waited - fill_time).max(0.0)),
                 completed: minute.completed,
                 waiting: fleet_snapshot.waiting,
                 rate: demand.rate.now,
                 predicted: is_predictable.then(|| mean.predicted(demand.rate.now, pods)),
-                utilisation: demand.offered / pods,
+                utilisation,
                 steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
                 pods: fleet_snapshot.ready,
                 backlog: has_backlog,
             },
             percentile,
         );
+        let utilisation = (!has_backlog).then_some(utilisation);
+        self.envelope.learn(waits, capacity.target, utilisation);
         // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
         // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
         let mut span = to_u32_saturating((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
@@ -482,8 +489,8 @@ impl ModelState {
         let past = self.hold_backtest.highest(window);
         let need = (past > 0.0).then(|| (setting.held(past, current).min(current), window));
         let after_start = situation.hold.unwrap_or(HOLD_AFTER_START);
-        let found = self.started.filter(|(started, _)| {
-            second - started < after_start.as_secs() && Rule::StartHold.applies()
+        let found = self.started.filter(|&(started, _)| {
+            second - u64::from(started) < after_start.as_secs() && Rule::StartHold.applies()
         });
         Holds {
             need,

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) overloaded: Option<OverloadedPod>,
     /// The arrival rate before the arrivals stopped at all pods at once, and the one since, in requests per second.
     pub(crate) vanished: Option<(f64, f64)>,
+    /// The measured over the predicted waits, if the fleet is outside of the envelope.
+    pub(crate) outside: Option<f64>,
     /// The batch delay in seconds, if it exceeds the target latency.
     pub(crate) batch_delay_above: Option<f64>,
 }
@@ -69,6 +71,7 @@ impl Plan {
             uneven: None,
             overloaded: None,
             vanished: None,
+            outside: None,
             batch_delay_above: None,
         }
     }

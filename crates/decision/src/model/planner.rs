@@ -57,6 +57,7 @@ impl Inputs<'_> {
             uneven: self.uneven.clone(),
             overloaded: self.overloaded.clone(),
             vanished: self.vanished,
+            outside: self.outside,
             batch_delay_above: self.batch_delay_above,
             ..Plan::of(self.demand.replicas)
         }

@@ -86,6 +86,8 @@ rules! {
     Stuck "stuck",
     /// With incomplete metrics, long waits double the replicas.
     LatencyGuard "latency-guard",
+    /// While the waits exceed the target and the formula, scale-downs are only recommended.
+    Envelope "envelope",
 }
 
 #[cfg(not(feature = "ablation"))]

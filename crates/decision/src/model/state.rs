@@ -14,6 +14,7 @@ use super::batches::BatchTimes;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
 use super::counts::{Delta, Window};
+use super::envelope::Envelope;
 use super::hold_backtest::HoldBacktest;
 use super::pod_history::{PodHistory, Timed};
 use super::profile::Profile;
@@ -43,6 +44,7 @@ pub(crate) struct ModelState {
     pub(super) calibration: Calibration,
     /// The queues that a percentile of the wait is estimated from, if the target applies to one.
     pub(super) wait_percentile: Option<Box<WaitPercentile>>,
+    pub(super) envelope: Envelope,
     pub(super) utilisations: UtilisationCache,
     pub(super) backlog: BacklogProposals,
     pub(super) profile: Profile,
@@ -51,7 +53,7 @@ pub(crate) struct ModelState {
     /// The second of the last periodic update.
     pub(super) updated_at: u64,
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM-DETAILS.md, I0).
-    pub(super) started: Option<(u64, u32)>,
+    pub(super) started: Option<(u32, u32)>,
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
     /// of workers is unknown. With batching, the highest number of in-flight requests per pod.
     pub(super) busy_workers: f64,
@@ -76,7 +78,8 @@ pub(crate) struct ModelState {
 }
 
 // The cached utilisations are computed again.
-visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, wait_percentile, backlog, profile,
+visit!(ModelState: name, reported_at, second_buckets, service, restored_service, calibration, wait_percentile, envelope,
+    backlog, profile,
     hold_backtest, vanished, updated_at, started, busy_workers, last_workers, batch_times, completed_at, stuck,
     slow_above, outlier_above, slow_since, replacement, late_since; ..);
 
@@ -99,6 +102,7 @@ impl ModelState {
             restored_service: 0.0,
             calibration: Calibration::default(),
             wait_percentile: None,
+            envelope: Envelope::default(),
             utilisations: UtilisationCache::default(),
             backlog: BacklogProposals::default(),
             profile: Profile::default(),

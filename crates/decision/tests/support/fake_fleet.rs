@@ -50,6 +50,8 @@ pub(crate) struct Environment {
     pub(crate) averaged: bool,
     /// The requests that may wait in a pod; 0 if unknown.
     pub(crate) queue_limit: u32,
+    /// The seconds that each request waits although a worker is free.
+    pub(crate) delay: f64,
     /// Batch size, and batch delay in seconds.
     pub(crate) batch: (u32, f64),
     /// The time that each further request of a batch adds, in seconds.
@@ -88,6 +90,7 @@ impl Default for Environment {
             uncounted: false,
             averaged: false,
             queue_limit: 0,
+            delay: 0.0,
             batch: (1, 0.0),
             batch_item: 0.0,
             slow: (0, 1.0),
@@ -128,7 +131,17 @@ struct ModelQueue {
 
 impl ModelQueue {
     /// Serves one second; `workers` counts the requests that are processed in parallel, in batches of up to `batch`.
-    fn serve(&mut self, arrivals: f64, time: f64, workers: f64, batch: (u32, f64), stuck: bool) {
+    ///
+    /// Each request waits at least for `delay` seconds.
+    fn serve(
+        &mut self,
+        arrivals: f64,
+        time: f64,
+        workers: f64,
+        batch: (u32, f64),
+        delay: f64,
+        stuck: bool,
+    ) {
         let before = self.queue;
         let service = batch_time(before + arrivals, time, workers, batch);
         let capacity = if stuck { 0.0 } else { workers / service };
@@ -136,7 +149,7 @@ impl ModelQueue {
         self.busy = arrivals * service;
         let done = (self.queue + arrivals).min(capacity);
         self.queue += arrivals - done;
-        let wait = (before + self.queue) / 2.0 * service / workers;
+        let wait = (before + self.queue) / 2.0 * service / workers + delay;
         self.completed += done;
         self.waited += done * wait;
         self.total_sojourn += done * (wait + service);
@@ -371,6 +384,7 @@ impl FakeFleet {
                         service * if factor.is_finite() { factor } else { 1.0 },
                         environment.workers,
                         (environment.batch.0, environment.batch_item),
+                        environment.delay,
                         environment.stuck || factor.is_infinite() || !has_workers,
                     );
                 }

@@ -31,6 +31,7 @@ pub(crate) struct Scenario {
     slow: (usize, f64),
     second_model: Option<(f64, f64)>,
     interval: u64,
+    delay: f64,
 }
 
 impl Scenario {
@@ -83,6 +84,7 @@ impl Scenario {
         (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
         environment.grpc = self.grpc;
         environment.queue_limit = self.queue_limit;
+        environment.delay = self.delay;
         (environment.slow, environment.second_model) = (self.slow, self.second_model);
         environment.interval = self.interval;
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
@@ -120,6 +122,7 @@ impl Scenario {
                 self.batch = (size.parse().ok()?, seconds(delay)?);
             }
             "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
+            "delayed" => self.delay = seconds(value)?,
             "queue-limit" => self.queue_limit = value.parse().ok()?,
             "batch-item" => self.batch_item = seconds(value)?,
             "favoured" => {
@@ -204,6 +207,7 @@ fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
         "PodOutlier" => &conditions.pod_outlier,
         "LoadUneven" => &conditions.load_uneven,
         "DemandVanished" => &conditions.demand_vanished,
+        "OutsideEnvelope" => &conditions.outside_envelope,
         _ => return Err(format!("unknown condition {name}")),
     };
     let describe = |condition: &Condition| {
