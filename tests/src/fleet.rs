@@ -237,19 +237,29 @@ impl<'a> Fleet<'a> {
         self.cluster.kubectl(&all).unwrap()
     }
 
+    /// Returns an object as JSON.
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        self.cluster.get(&self.namespace, kind, name).unwrap()
+    }
+
+    fn pod_address(&self, pod: &str) -> String {
+        let address = &self.get("pod", pod)["status"]["podIP"];
+        address.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Returns `spec.replicas` of the Deployment.
     pub fn replicas(&self) -> u32 {
-        let output = "-o=jsonpath={.spec.replicas}";
-        let text = self.kubectl(&["get", "deployment", "torchserve", output]);
-        text.parse().unwrap()
+        let deployment = self.get("deployment", "torchserve");
+        u32::try_from(deployment["spec"]["replicas"].as_u64().unwrap()).unwrap()
     }
 
     /// Returns the names of the pods that are not terminating.
     pub fn pods(&self) -> Vec<String> {
-        let text = self.kubectl(&["get", "pods", "-l=app=torchserve", "-o=json"]);
-        let list: Value = serde_json::from_str(&text).unwrap();
-        let pods = list["items"].as_array().unwrap();
-        pods.iter()
+        let pods = self
+            .cluster
+            .objects(&self.namespace, "pod", "app=torchserve");
+        pods.unwrap()
+            .iter()
             .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
             .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
             .collect()
@@ -274,8 +284,7 @@ impl<'a> Fleet<'a> {
 
     /// Returns the condition of the PushScaler of this type as JSON; null if there is none.
     pub fn condition(&self, kind: &str) -> Value {
-        let text = self.kubectl(&["get", "pushscaler", "torchserve", "-o=json"]);
-        let scaler: Value = serde_json::from_str(&text).unwrap();
+        let scaler = self.get("pushscaler", "torchserve");
         let conditions = scaler["status"]["conditions"].as_array();
         let mut conditions = conditions.into_iter().flatten();
         let found = conditions.find(|condition| condition["type"] == kind);
@@ -307,8 +316,7 @@ impl<'a> Fleet<'a> {
 
     /// Starts a load on one pod.
     pub fn load_pod(&self, pod: &str, steps: &[&str]) -> LoadGenerator {
-        let output = "-o=jsonpath={.status.podIP}:8080";
-        let address = self.kubectl(&["get", "pod", pod, output]);
+        let address = format!("{}:8080", self.pod_address(pod));
         let name = format!("{}-{pod}", self.namespace);
         LoadGenerator::start(self.cluster, &name, &address, steps)
     }
@@ -325,9 +333,7 @@ impl<'a> Fleet<'a> {
 
     /// Returns a number of the only model in the newest reading of a pod's sidecar; 0 if it is unknown.
     fn reported(&self, pod: &str, field: &str) -> f64 {
-        let output = "-o=jsonpath={.status.podIP}";
-        let address = self.kubectl(&["get", "pod", pod, output]);
-        let url = format!("http://{address}:{SIDECAR_PORT}/reading");
+        let url = format!("http://{}:{SIDECAR_PORT}/reading", self.pod_address(pod));
         let answer = self.cluster.command("probe").args(["get", &url]).output();
         let answer = String::from_utf8_lossy(&answer.unwrap().stdout).into_owned();
         let reading = answer.find('{').map(|start| &answer[start..]);

@@ -114,7 +114,13 @@ impl<'a> Namespace<'a> {
 
     /// Returns an object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
+        self.cluster.get(&self.name, kind, name).unwrap()
+    }
+
+    /// Returns the pods with the label `app`.
+    pub fn pods(&self, app: &str) -> Vec<Value> {
+        let label = format!("app={app}");
+        self.cluster.objects(&self.name, "pod", &label).unwrap()
     }
 
     /// Waits until an object fulfils the condition.
@@ -158,9 +164,7 @@ impl<'a> Namespace<'a> {
     pub async fn run_pods(&self, count: usize) -> Vec<FakePod> {
         let start = Instant::now();
         let pods = loop {
-            let list = self.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
-            let list: Value = serde_json::from_str(&list).unwrap();
-            let pods = list["items"].as_array().unwrap().clone();
+            let pods = self.pods("torchserve");
             if pods.len() == count {
                 break pods;
             }
@@ -193,22 +197,11 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn patch_status(&self, name: &str, phase: &str, ready: bool) -> Result<String, ClusterError> {
+    fn patch_status(&self, name: &str, phase: &str, ready: bool) -> Result<(), ClusterError> {
         let ready = if ready { "True" } else { "False" };
-        let status = format!(
-            r#"{{"status":{{"phase":"{phase}","conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
-        );
-        self.cluster.kubectl(&[
-            "-n",
-            &self.name,
-            "patch",
-            "pod",
-            name,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &status,
-        ])
+        let status =
+            json!({ "phase": phase, "conditions": [{ "type": "Ready", "status": ready }] });
+        self.cluster.patch_status(&self.name, "pod", name, &status)
     }
 
     /// Creates a token for this audience that is bound to the pod, like the kubelet.

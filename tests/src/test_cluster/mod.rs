@@ -14,6 +14,7 @@
 
 mod certificates;
 mod cgroups;
+mod client;
 mod component;
 mod containerd;
 mod control;
@@ -41,9 +42,13 @@ mod sweep;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
+use client::Client;
 use control::Request;
+use kube::api::{ListParams, Patch, PatchParams};
 use launch::Supervisor;
+use serde_json::Value;
 use site::Site;
 use state::{RootLock, StateDir};
 
@@ -59,6 +64,7 @@ pub use supervisor::supervise;
 pub struct TestCluster {
     site: Site,
     kubeconfig: PathBuf,
+    client: OnceLock<Client>,
     /// The supervisor, if this process owns the cluster.
     supervisor: Option<Supervisor>,
 }
@@ -215,6 +221,85 @@ impl TestCluster {
         run::output(self.kubectl_command().args(arguments))
     }
 
+    /// Returns an object as JSON. `kind` is a singular name for kubectl, such as `pod`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such object, or the API server did not respond.
+    pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Result<Value, ClusterError> {
+        let object = name.to_owned();
+        let found = self.client()?.run(namespace, kind, |objects| async move {
+            objects.get(&object).await
+        });
+        let found = found.map_err(self.failed(format!("get {kind}/{name} in {namespace}")))?;
+        Ok(serde_json::to_value(found).unwrap_or_default())
+    }
+
+    /// Returns the objects of a namespace with these labels, such as `app=torchserve`, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// The API server did not respond.
+    pub fn objects(
+        &self,
+        namespace: &str,
+        kind: &str,
+        labels: &str,
+    ) -> Result<Vec<Value>, ClusterError> {
+        let selected = ListParams::default().labels(labels);
+        let found = self.client()?.run(namespace, kind, |objects| async move {
+            objects.list(&selected).await
+        });
+        let found = found.map_err(self.failed(format!("list {kind} in {namespace}")))?;
+        let values = found.items.into_iter().map(serde_json::to_value);
+        Ok(values.map(Result::unwrap_or_default).collect())
+    }
+
+    /// Merges fields into the status of an object.
+    ///
+    /// # Errors
+    ///
+    /// There is no such object, or the API server rejected the status.
+    pub fn patch_status(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: &str,
+        status: &Value,
+    ) -> Result<(), ClusterError> {
+        let object = name.to_owned();
+        let patch = Patch::Merge(serde_json::json!({ "status": status }));
+        let patched = self.client()?.run(namespace, kind, |objects| async move {
+            let parameters = PatchParams::default();
+            objects.patch_status(&object, &parameters, &patch).await
+        });
+        patched
+            .map(|_object| ())
+            .map_err(self.failed(format!("patch the status of {kind}/{name} in {namespace}")))
+    }
+
+    fn client(&self) -> Result<&Client, ClusterError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let network = match self.site.shape {
+            Shape::ControlPlane => None,
+            Shape::Node => Some(network::path(&self.site.state)),
+        };
+        let client = Client::start(self.kubeconfig.clone(), network)
+            .map_err(self.failed("connect a client".to_owned()))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn failed(&self, request: String) -> impl FnOnce(String) -> ClusterError {
+        let name = self.name().to_owned();
+        move |reason| ClusterError::Request {
+            name,
+            request,
+            reason,
+        }
+    }
+
     /// Applies the objects of a YAML text with server-side apply.
     ///
     /// # Errors
@@ -316,6 +401,7 @@ impl TestCluster {
         Self {
             kubeconfig: site.admin_kubeconfig(),
             site,
+            client: OnceLock::new(),
             supervisor,
         }
     }

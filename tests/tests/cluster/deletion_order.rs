@@ -20,14 +20,8 @@ fn ratio_with_min(replicas: u32) -> String {
     )
 }
 
-fn pods(namespace: &Namespace<'_>) -> Vec<Value> {
-    let list = namespace.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
-    let mut list: Value = serde_json::from_str(&list).unwrap();
-    std::mem::take(list["items"].as_array_mut().unwrap())
-}
-
 fn names(namespace: &Namespace<'_>) -> Vec<String> {
-    let all = pods(namespace);
+    let all = namespace.pods("torchserve");
     let names = all.iter().map(|pod| pod["metadata"]["name"].as_str());
     names.map(|name| name.unwrap().to_owned()).collect()
 }
@@ -72,7 +66,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
     let start = Instant::now();
-    while pods(&namespace).len() > 5 {
+    while namespace.pods("torchserve").len() > 5 {
         assert!(start.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;
@@ -82,7 +76,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     for pod in &busy {
         assert!(left.contains(&pod.name), "{left:?} without {}", pod.name);
     }
-    for pod in pods(&namespace) {
+    for pod in namespace.pods("torchserve") {
         assert!(cost(&pod).is_null(), "{pod:#}");
     }
     let metrics = aggregator.metrics().await;
@@ -128,7 +122,7 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
     report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     let start = Instant::now();
-    while pods(&namespace).len() > 3 {
+    while namespace.pods("torchserve").len() > 3 {
         assert!(start.elapsed() < TIMEOUT, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
         push_all(&aggregator, &mut busy, BUSY).await;

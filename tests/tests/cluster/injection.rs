@@ -282,10 +282,7 @@ async fn pod_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Value {
 async fn pods_of(namespace: &Namespace<'_>, app: &str, count: usize) -> Vec<Value> {
     let start = std::time::Instant::now();
     loop {
-        let selector = format!("app={app}");
-        let list = namespace.kubectl(&["get", "pods", "-l", &selector, "-o", "json"]);
-        let list: Value = serde_json::from_str(&list).unwrap();
-        let pods = list["items"].as_array().unwrap().clone();
+        let pods = namespace.pods(app);
         if pods.len() == count {
             return pods;
         }

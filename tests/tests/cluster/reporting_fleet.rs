@@ -55,13 +55,9 @@ impl<'a> ReportingFleet<'a> {
 
     /// Starts new pods, and adds them to those that push.
     fn discover(&self) {
-        let list = self
-            .namespace
-            .kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
-        let list: Value = serde_json::from_str(&list).unwrap();
         let text = |pod: &Value, key: &str| pod["metadata"][key].as_str().unwrap().to_owned();
-        let items = list["items"].as_array().unwrap();
-        for pod in items {
+        let items = self.namespace.pods("torchserve");
+        for pod in &items {
             let (name, uid) = (text(pod, "name"), text(pod, "uid"));
             let is_known = self.shared.pods.lock().unwrap().contains_key(&name);
             if !is_known {
