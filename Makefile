@@ -83,7 +83,7 @@ test-torchserve: ## Run the tests of the real and the emulated TorchServe, and o
 .PHONY: test-cluster
 test-cluster: programs static-aggregator test-build ## Run the tests of the test cluster itself, and those against a real API server
 	@# They wait most of the time, for controllers and for clocks.
-	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test test_cluster --test cluster
+	RUST_TEST_THREADS=8 .ci/retry $(TEST) --test test_cluster --test cluster
 
 .PHONY: test-node
 test-node: programs image test-build ## Run the tests on a real node with real TorchServe pods (root)
