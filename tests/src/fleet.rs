@@ -394,8 +394,8 @@ pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
-/// Sleeps after a poll of this duration. Polling then takes a fifth of a core at most: `kubectl` every 200 ms is a
-/// quarter of one, and several tests poll at the same time.
+/// Sleeps after a poll of this duration. Polling then takes a fifth of a core at most: a poll that runs `kubectl` every
+/// 200 ms takes a quarter of one, and several tests poll at the same time.
 pub fn pause(polled: Duration) {
     thread::sleep((polled * 4).max(Duration::from_millis(200)));
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,6 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::network;
+
+/// The time after which a response is late, as for kubectl: a paused API server accepts requests and is silent.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The kinds that tests read: the name for kubectl, group, version, kind and plural.
 const KINDS: [[&str; 5]; 9] = [
@@ -138,7 +142,8 @@ fn connect(
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let client = runtime.block_on(async {
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        config.read_timeout = Some(READ_TIMEOUT);
         Ok::<_, Box<dyn Error>>(kube::Client::try_from(config)?)
     })?;
     Ok((runtime, client))
