@@ -1,7 +1,6 @@
 //! Binds, runs and shuts down the aggregator.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
 use pushscale_daemon::tls::{self, ServerCertificate};
-use pushscale_external_metrics::{Store, serve_keda};
+use pushscale_external_metrics::{Endpoint, Store, serve_keda};
 use tokio::sync::{Notify, mpsc};
 
 use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReviewer};
@@ -59,17 +58,10 @@ pub struct Bound {
     config: Config,
     push: http_server::Bound,
     admin: http_server::Bound,
-    external_metrics: Option<ExternalMetrics>,
+    external_metrics: Option<Endpoint>,
     keda: Option<http_server::Bound>,
     /// The store that both servers read and the control loop writes; `None` if neither is served.
     store: Option<Store>,
-}
-
-/// The server of the external metrics.
-#[derive(Debug)]
-struct ExternalMetrics {
-    bound: http_server::Bound,
-    tls_dir: PathBuf,
 }
 
 /// What replaces the cluster in the demo and in tests.
@@ -102,7 +94,7 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
     let push = http_server::bind("push", config.listen).await?;
     let admin = http_server::bind("admin", config.admin_listen).await?;
     let external_metrics = match &config.external_metrics {
-        Some(settings) => Some(ExternalMetrics {
+        Some(settings) => Some(Endpoint {
             bound: http_server::bind("external metrics", settings.listen).await?,
             tls_dir: settings.tls_dir.clone(),
         }),
@@ -167,6 +159,7 @@ impl Bound {
             mut tasks,
             events,
             readiness,
+            metrics_api,
             heartbeat,
             metrics,
         } = self.start(
@@ -184,15 +177,15 @@ impl Bound {
             let serve = serve_keda(bound, store, shutdown.clone());
             tasks.spawn("KEDA server", serve);
         }
-        if let (Some(ExternalMetrics { bound, tls_dir }), Some(store)) = (external_metrics, store) {
+        if let (Some(endpoint), Some(store)) = (external_metrics, store) {
             let metrics = metrics.clone();
             pushscale_external_metrics::start(
                 &mut tasks,
                 client.clone(),
                 store,
-                bound,
-                tls_dir,
+                endpoint,
                 move |took, has_value| metrics.external_metric_responded(took, has_value),
+                &metrics_api,
                 shutdown.clone(),
             )
             .map_err(RunError::Tls)?;
@@ -342,14 +335,17 @@ impl Bound {
             events: events.clone(),
             status_page: StatusPage::new(history, leadership, shutdown.clone()),
         };
-        let admin =
-            Admin::new(readiness.clone(), registry, pages).with_heartbeat(heartbeat.clone());
+        let metrics_api = Readiness::default();
+        let admin = Admin::new(readiness.clone(), registry, pages)
+            .with_optional_parts(metrics_api.clone())
+            .with_heartbeat(heartbeat.clone());
         let admin = self.admin.serve(Limits::default(), admin, shutdown.clone());
         tasks.spawn("admin server", admin);
         Ok(Running {
             tasks,
             events,
             readiness,
+            metrics_api,
             heartbeat,
             metrics,
         })
@@ -359,7 +355,10 @@ impl Bound {
 struct Running {
     tasks: Tasks,
     events: mpsc::Sender<Event>,
+    /// Whether it may lead.
     readiness: Readiness,
+    /// Whether the API server may call it, which is no condition for leading.
+    metrics_api: Readiness,
     heartbeat: Heartbeat,
     metrics: Metrics,
 }

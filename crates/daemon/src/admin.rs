@@ -18,6 +18,7 @@ use crate::reply::{Reply, reply, text};
 #[derive(Debug)]
 pub struct Admin<Own> {
     shared: Arc<Shared<Own>>,
+    optional: Readiness,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -48,6 +49,7 @@ impl<Own> Clone for Admin<Own> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            optional: self.optional.clone(),
             heartbeat: self.heartbeat.clone(),
         }
     }
@@ -62,8 +64,15 @@ impl<Own: Pages> Admin<Own> {
                 registry,
                 own,
             }),
+            optional: Readiness::default(),
             heartbeat: None,
         }
+    }
+
+    /// Makes `/ready` wait for these parts as well. The program does its main work without them.
+    #[must_use]
+    pub fn with_optional_parts(self, optional: Readiness) -> Self {
+        Self { optional, ..self }
     }
 
     /// Makes the program neither live nor ready while the task of this heartbeat is stalled.
@@ -83,12 +92,13 @@ impl<Own: Pages> Admin<Own> {
             );
         }
         let is_stalled = self.heartbeat.as_ref().is_some_and(Heartbeat::is_stalled);
+        let is_ready = self.shared.readiness.is_ready() && self.optional.is_ready();
         match uri.path() {
             "/live" | "/ready" if is_stalled => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "stalled: no progress\n")
             }
             "/live" => text(StatusCode::OK, "live\n"),
-            "/ready" if self.shared.readiness.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/ready" if is_ready => text(StatusCode::OK, "ready\n"),
             "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n"),
             "/metrics" => self.metrics(),
             path => self
@@ -137,6 +147,22 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    #[tokio::test]
+    async fn ready_once_the_optional_parts_are_up_too() {
+        let (readiness, optional) = (Readiness::default(), Readiness::default());
+        let latches = [readiness.latch(), optional.latch()];
+        let admin =
+            Admin::new(readiness, Registry::default(), NoPages).with_optional_parts(optional);
+        let ready = Uri::from_static("/ready");
+        for latch in latches {
+            let reply = admin.respond(&Method::GET, &ready).await;
+            assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+            drop(latch);
+        }
+        let reply = admin.respond(&Method::GET, &ready).await;
+        assert_eq!(reply.status(), StatusCode::OK);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_stalled_program_is_neither_live_nor_ready() {

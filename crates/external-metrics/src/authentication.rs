@@ -9,6 +9,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::readiness::ReadinessLatch;
 use tokio::sync::watch;
 
 use crate::request_header::RequestHeader;
@@ -19,8 +20,14 @@ const CONFIG_MAP: &str = "extension-apiserver-authentication";
 /// The newest valid configuration; `None` before the first one.
 pub(crate) type NewestRequestHeader = watch::Receiver<Option<Arc<RequestHeader>>>;
 
-/// Keeps `newest` up to date. Never returns. An invalid configuration is logged, and the previous one is kept.
-pub(crate) async fn follow(client: Client, newest: watch::Sender<Option<Arc<RequestHeader>>>) {
+/// Keeps `newest` up to date, and drops `latch` with the first valid configuration. Never returns. An invalid
+/// configuration is logged, and the previous one is kept.
+pub(crate) async fn follow(
+    client: Client,
+    newest: watch::Sender<Option<Arc<RequestHeader>>>,
+    latch: ReadinessLatch,
+) {
+    let mut latch = Some(latch);
     let api: Api<ConfigMap> = Api::namespaced(client, NAMESPACE);
     let mut stream = pin!(watch_object(api, CONFIG_MAP).default_backoff());
     let mut last = None;
@@ -42,6 +49,7 @@ pub(crate) async fn follow(client: Client, newest: watch::Sender<Option<Arc<Requ
                     "request-header authentication loaded"
                 );
                 newest.send_replace(Some(Arc::new(config)));
+                latch.take();
             }
             Err(error) => {
                 let error = chain(&error);

@@ -17,5 +17,5 @@ mod status;
 mod store;
 
 pub use keda::serve as serve_keda;
-pub use start::start;
+pub use start::{Endpoint, start};
 pub use store::{Sample, Scaler, Store};

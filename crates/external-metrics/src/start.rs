@@ -34,8 +34,18 @@ const LIMITS: Limits = Limits {
     detect_hang_up: true,
 };
 
-/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `on_response` is
-/// called for each request for a metric, with how long its response took and whether it has a value.
+/// Where the API is served.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The port.
+    pub bound: Bound,
+    /// The directory of the certificate.
+    pub tls_dir: PathBuf,
+}
+
+/// Serves `store` over TLS at the endpoint, until shutdown. `on_response` is called for each request for a metric, with
+/// how long its response took and whether it has a value. `readiness` waits for the certificate and for the CA of the
+/// API servers: a pod without them must not get their requests.
 ///
 /// # Errors
 /// If TLS could not be set up.
@@ -43,21 +53,19 @@ pub fn start(
     tasks: &mut Tasks,
     client: Client,
     store: Store,
-    bound: Bound,
-    tls_dir: PathBuf,
+    endpoint: Endpoint,
     on_response: impl Fn(Duration, bool) + Send + Sync + 'static,
+    readiness: &Readiness,
     shutdown: Shutdown,
 ) -> Result<(), TlsError> {
     let certificate = ServerCertificate::default();
     let transport = Tls::with_client_certificates(&certificate)?;
-    // Pushes and decisions work without this certificate, so it does not count for the program's readiness.
-    let latch = Readiness::default().latch();
-    let watch = tls::watch_directory(tls_dir, certificate, latch);
+    let watch = tls::watch_directory(endpoint.tls_dir, certificate, readiness.latch());
     tasks.spawn_endless("external metrics certificate watch", watch);
     let (newest, request_header) = watch::channel(None);
     tasks.spawn_endless(
         "request-header authentication",
-        authentication::follow(client.clone(), newest),
+        authentication::follow(client.clone(), newest, readiness.latch()),
     );
     let server = Arc::new(Server {
         store,
@@ -72,7 +80,9 @@ pub fn start(
         let server = Arc::clone(&server);
         service_fn(move |request| Arc::clone(&server).handle(Arc::clone(&chain), request))
     };
-    let serve = bound.serve_with(transport, LIMITS, service_for, |_| {}, shutdown);
+    let serve = endpoint
+        .bound
+        .serve_with(transport, LIMITS, service_for, |_| {}, shutdown);
     tasks.spawn("external metrics server", serve);
     Ok(())
 }

@@ -12,6 +12,7 @@ use pushscale_tests::authority::Authority;
 use pushscale_tests::charts::{Helm, objects};
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::fleet::until;
+use pushscale_tests::http;
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, TIMEOUT, until_established};
 use pushscale_tests::objects::{mount, route, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster, skip_unless_ci};
@@ -140,9 +141,11 @@ impl Setup {
         });
     }
 
-    /// Starts an aggregator that serves external metrics, and waits until the API server finds it available.
+    /// Starts an aggregator that serves external metrics once it has a certificate, and waits until the API server
+    /// finds it available.
     async fn serve(&self, namespace: &Namespace<'_>) -> Aggregator {
-        let directory = mount(&self.cluster, SECRET);
+        let directory = self.cluster.logs_dir().join(SECRET);
+        std::fs::remove_dir_all(&directory).ok();
         let listen = format!("{}:0", self.host);
         let aggregator = Aggregator::start_with(
             namespace,
@@ -153,9 +156,18 @@ impl Setup {
                     "PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS_TLS_DIR",
                     directory.to_str().unwrap(),
                 ),
+                ("PUSHSCALE_AGGREGATOR_LEADER_ELECTION", "true"),
+                ("PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE", "pushscale"),
+                ("PUSHSCALE_AGGREGATOR_POD_NAME", "aggregator-0"),
             ],
         )
         .await;
+        http::until(TIMEOUT, || aggregator.leads()).await;
+        // The API server calls it as soon as it is ready.
+        let ready = async || http::get(aggregator.admin, "/ready").await.status == 200;
+        assert!(!ready().await, "without a certificate");
+        assert_eq!(mount(&self.cluster, SECRET), directory);
+        http::until(TIMEOUT, ready).await;
         let address = (self.host, aggregator.external_metrics().await.port());
         let service = ("pushscale", SERVICE);
         route(&self.cluster, service, "metrics-api", address.into());
