@@ -23,6 +23,9 @@ pub enum Load {
     RateWithoutCounters(f64),
 }
 
+/// A pod may push every 50 ms. After this time, a rejection for that reason is no coincidence.
+const RATE_LIMITED: Duration = Duration::from_secs(10);
+
 /// A pod that pushes readings without a sidecar.
 #[derive(Clone, Debug)]
 pub struct FakePod {
@@ -61,10 +64,17 @@ impl FakePod {
         }
     }
 
-    /// Pushes the next reading.
+    /// Pushes the next reading, and again while the aggregator rejects it because it came too soon after the last one.
     pub async fn push(&mut self, aggregator: SocketAddr, load: Load) -> Response {
         let body = self.next_body(load);
-        self.push_body(aggregator, &body).await
+        let start = Instant::now();
+        loop {
+            let response = self.push_body(aggregator, &body).await;
+            if response.status != 429 || start.elapsed() > RATE_LIMITED {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Pushes this body, which may be one that was pushed before.
