@@ -43,21 +43,17 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	.ci/step programs $(MAKE) --no-print-directory programs
 	@# Side by side: each build ends with minutes of work for one core.
 	.ci/step build $(MAKE) --no-print-directory -j3 --output-sync=line static-sidecar static-aggregator test-build
-	.ci/step test-quick $(MAKE) --no-print-directory test-quick
-	@# Side by side: these tests wait most of the time. The later ones put load on both cores.
-	.ci/step test-sockets-and-cluster $(MAKE) --no-print-directory -j2 --output-sync=target test-sockets test-cluster
-	.ci/step test-charts $(MAKE) --no-print-directory test-charts
-	.ci/step test-node .ci/retry $(NODE_TESTS)
+	@# Side by side: the tests of sockets wait nine tenths of the time, and those on a cluster half of it.
+	.ci/step test-without-node $(MAKE) --no-print-directory -j7 --output-sync=target test-quick test-sockets test-cluster test-charts
+	.ci/step test-node $(MAKE) --no-print-directory test-node
 	@echo "All tests passed."
 
 # For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
 # for one core only.
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_LTO = off
+test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 1
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_SIDECAR_LTO = off
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_SIDECAR_CODEGEN_UNITS = 16
-
-# These tests wait most of the time. Two threads left the cores 60% idle; more than five need too much memory.
-NODE_TESTS = env RUST_TEST_THREADS=5 $(TEST) --test node
 
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sockets
@@ -65,7 +61,7 @@ test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sock
 	$(TEST) --doc
 
 .PHONY: test-sockets
-test-sockets: test-pipeline test-page test-torchserve
+test-sockets: test-pipeline test-page test-testkit test-torchserve
 
 .PHONY: test-pipeline
 test-pipeline: ## Run the tests from the sidecar to the aggregator over real sockets
@@ -76,18 +72,23 @@ test-pipeline: ## Run the tests from the sidecar to the aggregator over real soc
 test-page: ## Run the tests of the status page in a real Chromium, which root installs
 	.ci/retry $(TEST) --test status_page
 
+.PHONY: test-testkit
+test-testkit: ## Run the tests of the real and the emulated TorchServe, and of the load generator
+	.ci/retry $(TEST) $(call select,$(TESTKIT_TESTS))
+
 .PHONY: test-torchserve
-test-torchserve: ## Run the tests of the real and the emulated TorchServe, and of the sidecar next to the real one
-	.ci/retry $(TEST) $(call select,$(TESTKIT_TESTS) torchserve)
+test-torchserve: ## Run the tests of the sidecar next to a real TorchServe
+	.ci/retry $(TEST) --test torchserve
 
 .PHONY: test-cluster
 test-cluster: programs static-aggregator test-build ## Run the tests of the test cluster itself, and those against a real API server
 	@# They wait most of the time, for controllers and for clocks.
-	RUST_TEST_THREADS=8 .ci/retry $(TEST) --test test_cluster --test cluster
+	RUST_TEST_THREADS=12 .ci/retry $(TEST) --test test_cluster --test cluster
 
 .PHONY: test-node
-test-node: programs image test-build ## Run the tests on a real node with real TorchServe pods (root)
-	$(NODE_TESTS)
+test-node: programs $(if $(filter node,$(SHAPE)),image) test-build ## Run the tests on a real node with real TorchServe pods (root)
+	@# They wait most of the time, those of the installation also for each other. More pods need too much memory.
+	RUST_TEST_THREADS=7 .ci/retry $(TEST) --test node
 
 .PHONY: conformance
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
@@ -193,7 +194,7 @@ release-dry-run: ## Do everything of a release that needs no network, into targe
 	.ci/release
 
 .PHONY: test-charts
-test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, rejected, accepted by an API server, installed and uninstalled (node: root)
+test-charts: programs ## Test the charts: rendered, rejected, accepted by an API server
 	$(TEST) --test charts
 
 .PHONY: test-install

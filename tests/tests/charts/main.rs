@@ -1,5 +1,5 @@
-//! The charts: generated files are up to date, every value has an effect, invalid values are rejected by name, a real
-//! API server accepts the manifests, and an uninstall leaves nothing.
+//! The charts: generated files are up to date, every value has an effect, invalid values are rejected by name, and a
+//! real API server accepts the manifests.
 
 #![cfg(test)]
 
@@ -7,7 +7,6 @@ mod accepted;
 mod generated;
 mod injected;
 mod keys;
-mod lifecycle;
 mod permissions;
 mod rejected;
 mod replicas;

@@ -5,14 +5,17 @@
 
 mod alone;
 mod chart_node;
+mod charts;
 mod command_line;
 mod deletion_order;
 mod doctor;
 mod install;
 mod keda;
+mod killed_aggregator;
 mod kserve;
 mod not_reporting;
 mod published_hpa;
+mod slow_pod;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -27,9 +30,8 @@ struct Node {
     _guard: Guard,
 }
 
-/// Most tests wait most of the time, and run next to each other. A fleet whose size must not change, whose pods' speeds
-/// are compared, or whose load follows from a measurement needs the machine for itself, and a test that stops the
-/// aggregator of the node needs the node.
+/// Most tests wait most of the time, and run next to each other. A fleet whose size must not change, or whose load
+/// follows from a measurement, needs the machine for itself.
 #[expect(dead_code, reason = "held for its lifetime")]
 enum Guard {
     Exclusive(RwLockWriteGuard<'static, ()>),
@@ -50,6 +52,30 @@ fn node() -> Option<Node> {
 /// Returns the node for a test that runs next to others.
 fn shared_node() -> Option<Node> {
     node_with(Guard::Shared(shared()))
+}
+
+/// A node of one test, which stops the aggregator or lets no pod start, and runs next to others.
+struct OwnNode {
+    cluster: TestCluster,
+    torchserve: LocalTorchServe,
+    _guard: SharedGuard,
+}
+
+/// Starts a node for one test. Returns `None`, with a message, without root, namespaces or Java, except under
+/// `CI=true`.
+fn own_node() -> Option<OwnNode> {
+    if !Shape::Node.available() {
+        return None;
+    }
+    let torchserve = fleet::local_torchserve()?;
+    let guard = shared();
+    let cluster = TestCluster::start(Shape::Node).unwrap();
+    fleet::install(&cluster);
+    Some(OwnNode {
+        cluster,
+        torchserve,
+        _guard: guard,
+    })
 }
 
 /// Waits until no test runs that must run alone.

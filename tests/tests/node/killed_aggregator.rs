@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, TIMEOUT, aggregator, until};
 
-use crate::node;
+use crate::own_node;
 
 #[test]
 fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
-    let Some(node) = node() else { return };
+    let Some(node) = own_node() else { return };
     // One aggregator scales both.
     let fleets = [Algorithm::Model, Algorithm::Ratio].map(|algorithm| {
         let name = format!("away-{algorithm:?}").to_lowercase();
         Fleet::create(
-            node.cluster,
-            node.torchserve,
+            &node.cluster,
+            &node.torchserve,
             &name,
             &FleetOptions::by(algorithm),
         )
     });
-    let pod = || aggregator(node.cluster, ".metadata.name");
+    let pod = || aggregator(&node.cluster, ".metadata.name");
     let kill = || {
         let pod = pod();
         let now = ["--grace-period=0", "--force"];

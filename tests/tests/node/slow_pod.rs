@@ -2,17 +2,16 @@
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, TIMEOUT, until};
-use pushscale_tests::test_cluster::TestCluster;
 use serde_json::json;
 
-use crate::node;
+use crate::own_node;
 
 /// Six times as long as in the other pods: the slow one completes 1.7 requests per second, and its queue grows.
 const SLOW_MS: u32 = 600;
 
 #[test]
 fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
-    let Some(node) = node() else { return };
+    let Some(node) = own_node() else { return };
     let options = FleetOptions {
         replicas: 4,
         min_replicas: 4,
@@ -24,7 +23,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
         torchserve: vec!["--job-queue-size=10000".to_owned()],
         ..FleetOptions::by(Algorithm::Model)
     };
-    let fleet = Fleet::create(node.cluster, node.torchserve, "slow-pod", &options);
+    let fleet = Fleet::create(&node.cluster, &node.torchserve, "slow-pod", &options);
     let mut others = fleet.pods();
     assert_eq!(others.len(), 4, "{others:?}");
     // Each pod gets two requests per second, and the time that they take is known after forty.
@@ -36,7 +35,9 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     assert_eq!(fleet.replicas(), 4, "{}", fleet.describe());
 
     // The pod that replaces the slow one stays Pending until the test has seen what comes before.
-    let cordon = Cordon::begin(node.cluster);
+    let kubernetes_node = node.cluster.kubectl(&["get", "nodes", "-o=name"]).unwrap();
+    let kubernetes_node = kubernetes_node.trim();
+    node.cluster.kubectl(&["cordon", kubernetes_node]).unwrap();
     let slow = others.remove(1);
     fleet.set_service_time(&slow, Some(SLOW_MS)).unwrap();
     until(TIMEOUT, "the slow pod named", || {
@@ -51,7 +52,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
         let outlier = fleet.condition("PodOutlier");
         outlier["message"].as_str().unwrap().contains(advice)
     });
-    let leader = fleet::aggregator(node.cluster, ".metadata.name");
+    let leader = fleet::aggregator(&node.cluster, ".metadata.name");
     let log = node.cluster.kubectl(&["-n", "pushscale", "logs", &leader]);
     let (log, reason) = (
         log.unwrap(),
@@ -62,7 +63,9 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     others.retain(|pod| *pod != slow);
     assert_eq!(others.len(), 4, "{slow} was deleted first: {others:?}");
 
-    drop(cordon);
+    node.cluster
+        .kubectl(&["uncordon", kubernetes_node])
+        .unwrap();
     until(TIMEOUT, "the slow pod deleted", || {
         let now = fleet.pods();
         let lost = others.iter().find(|pod| !now.contains(pod));
@@ -79,25 +82,4 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     let report = load.stop();
     assert_eq!(report.count_lost(), 0, "{report:?}");
     fleet.delete();
-}
-
-/// Keeps new pods Pending until it is dropped, also if the test fails, because the tests share the node.
-struct Cordon<'a> {
-    cluster: &'a TestCluster,
-    node: String,
-}
-
-impl<'a> Cordon<'a> {
-    fn begin(cluster: &'a TestCluster) -> Self {
-        let node = cluster.kubectl(&["get", "nodes", "-o=name"]).unwrap();
-        let node = node.trim().to_owned();
-        cluster.kubectl(&["cordon", &node]).unwrap();
-        Self { cluster, node }
-    }
-}
-
-impl Drop for Cordon<'_> {
-    fn drop(&mut self) {
-        self.cluster.kubectl(&["uncordon", &self.node]).unwrap();
-    }
 }

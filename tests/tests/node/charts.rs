@@ -1,5 +1,5 @@
-//! On a real node, with the images of `make image`: the charts are installed, upgraded, rolled back and uninstalled,
-//! and nothing unexpected remains.
+//! With the images of `make image`: the charts are installed, upgraded, rolled back and uninstalled, and nothing
+//! unexpected remains.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +25,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
         return;
     }
     let Some(helm) = Helm::for_test() else { return };
+    let _guard = crate::shared();
     let cluster = TestCluster::start(Shape::Node).unwrap();
     fleet::import_built_images(&cluster);
     for namespace in ["pushscale", "models"] {
