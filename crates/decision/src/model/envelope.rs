@@ -14,7 +14,7 @@ const INSIDE_BELOW: f64 = 2.0;
 const NEGLIGIBLE_SHARE: f64 = 0.1;
 
 /// A fleet with a lower utilisation is nearly idle. The calibration does not learn from it.
-const IDLE_UTILISATION: f64 = 0.1;
+pub(super) const IDLE_UTILISATION: f64 = 0.1;
 
 /// Whether the fleet is outside of the envelope, and the evidence for it.
 #[derive(Clone, Debug)]
@@ -37,9 +37,9 @@ impl Default for Envelope {
 }
 
 impl Envelope {
-    /// Learns from one second: the waits that the calibration learned from, if any, the target in seconds, and the
-    /// utilisation if there is no backlog.
-    pub(super) fn learn(&mut self, waits: Option<Waits>, target: f64, utilisation: Option<f64>) {
+    /// Learns from one second: the waits that the calibration learned from, if any, the target in seconds, and whether
+    /// the fleet is too idle to learn from.
+    pub(super) fn learn(&mut self, waits: Option<Waits>, target: f64, is_nearly_idle: bool) {
         let matters = if self.is_outside {
             NEGLIGIBLE_SHARE * target
         } else {
@@ -48,7 +48,7 @@ impl Envelope {
         let ratio = match waits {
             Some(waits) if waits.measured > matters => waits.ratio(),
             Some(waits) => waits.ratio().min(1.0),
-            None if utilisation.is_some_and(|busy| busy < IDLE_UTILISATION) => 1.0,
+            None if is_nearly_idle => 1.0,
             None => return,
         };
         let known = f64::from(self.ratio);
@@ -81,7 +81,7 @@ mod tests {
             predicted,
         };
         let mut learn = || {
-            envelope.learn(Some(waits), TARGET, Some(0.8));
+            envelope.learn(Some(waits), TARGET, false);
             envelope.exceeded_by().is_some()
         };
         (0..seconds).filter(|_| learn()).count()
@@ -113,11 +113,11 @@ mod tests {
         assert!((5..=10).contains(&minutes), "{minutes}");
         // Nothing is learned from a backlog, and a fleet that is nearly idle is inside.
         for _ in 0..7200 {
-            envelope.learn(None, TARGET, None);
+            envelope.learn(None, TARGET, false);
         }
         assert!(envelope.exceeded_by().is_some());
         for _ in 0..600 {
-            envelope.learn(None, TARGET, Some(0.05));
+            envelope.learn(None, TARGET, true);
         }
         assert!(envelope.exceeded_by().is_none());
     }

@@ -11,7 +11,8 @@ use super::arrivals::Rate;
 use super::backlog::{Backlog, BacklogInputs};
 use super::calibration::{self, PercentileWait};
 use super::capacity::Capacity;
-use super::evidence::VIOLATION_FACTOR;
+use super::envelope::IDLE_UTILISATION;
+use super::evidence::{FEW_REQUESTS, VIOLATION_FACTOR};
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{HoldSetting, INTERVAL, LONGEST_HOLD, Need};
 use super::plan::{Incomplete, NoPlan, Situation};
@@ -227,8 +228,11 @@ impl ModelState {
             uneven.is_some(),
         );
         let percentile = self.percentile(fleet_snapshot, &capacity);
-        if percentile.is_some() {
-            self.wait_percentile.get_or_insert_default();
+        // A metric with a percentile learns it if it is the first one of the model. What was learned does not outlast
+        // the metric.
+        if !passed.is_empty() {
+            let known = self.wait_percentile.take();
+            self.wait_percentile = percentile.map(|_| known.unwrap_or_default());
         }
         for second in passed {
             self.learn_second(
@@ -410,8 +414,9 @@ impl ModelState {
             },
             percentile,
         );
-        let utilisation = (!has_backlog).then_some(utilisation);
-        self.envelope.learn(waits, capacity.target, utilisation);
+        let is_nearly_idle = utilisation < IDLE_UTILISATION || minute.completed < FEW_REQUESTS;
+        self.envelope
+            .learn(waits, capacity.target, is_nearly_idle && !has_backlog);
         // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
         // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
         let mut span = to_u32_saturating((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
