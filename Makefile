@@ -43,9 +43,10 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	.ci/step programs $(MAKE) --no-print-directory programs
 	@# Side by side: each build ends with minutes of work for one core.
 	.ci/step build $(MAKE) --no-print-directory -j3 --output-sync=line static-sidecar static-aggregator test-build
-	@# Side by side: the tests of sockets wait nine tenths of the time, and those on a cluster half of it.
-	.ci/step test-without-node $(MAKE) --no-print-directory -j7 --output-sync=target test-quick test-sockets test-cluster test-charts
-	.ci/step test-node $(MAKE) --no-print-directory test-node
+	@# Side by side: the tests of sockets wait nine tenths of the time, and the first ones on a node most of it.
+	.ci/step test-quick-and-sockets $(MAKE) --no-print-directory -j5 --output-sync=target test-quick test-sockets
+	.ci/step test-cluster $(MAKE) --no-print-directory test-cluster
+	.ci/step test-charts-and-node $(MAKE) --no-print-directory -j2 --output-sync=target test-charts test-node
 	@echo "All tests passed."
 
 # For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
@@ -87,8 +88,8 @@ test-cluster: programs static-aggregator test-build ## Run the tests of the test
 
 .PHONY: test-node
 test-node: programs $(if $(filter node,$(SHAPE)),image) test-build ## Run the tests on a real node with real TorchServe pods (root)
-	@# They wait most of the time, those of the installation also for each other. More pods need too much memory.
-	RUST_TEST_THREADS=7 .ci/retry $(TEST) --test node
+	@# They wait for pods, those of the installation also for each other. More pods need too much memory.
+	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test node
 
 .PHONY: conformance
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
@@ -195,7 +196,8 @@ release-dry-run: ## Do everything of a release that needs no network, into targe
 
 .PHONY: test-charts
 test-charts: programs ## Test the charts: rendered, rejected, accepted by an API server
-	$(TEST) --test charts
+	@# At low priority, for the tests on a node that measure time.
+	nice -n 19 $(TEST) --test charts
 
 .PHONY: test-install
 test-install: programs image test-build ## Follow docs/INSTALL.md, docs/MIGRATING.md and helm/plain/README.md on a fresh node, under load (root)
