@@ -28,8 +28,6 @@ pub(crate) struct StatusHistory {
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
     /// The last changes of the replica count, newest first; at most [`MAX_HISTORY`].
     pub(crate) changes: Vec<ScaleChange>,
-    /// The replica count before the first change.
-    pub(crate) replicas_before: Option<i32>,
 }
 
 /// The parts of the status that survive a restart.
@@ -83,7 +81,6 @@ impl StatusHistory {
     /// Records that a replica count was written at `now`.
     pub(crate) fn record_change(&mut self, now: Timestamp, change: ScaleChange) {
         self.last_scale_time = Some(now);
-        self.replicas_before.get_or_insert(change.from);
         self.changes.truncate(MAX_HISTORY - 1);
         self.changes.insert(
             0,
@@ -95,10 +92,16 @@ impl StatusHistory {
     }
 
     /// Records a change by the previous leader, unless its status already contains it. The deciding metric is unknown.
-    pub(crate) fn record_predecessors_change(&mut self, now: Timestamp, from: u32, to: u32) {
+    /// Returns the replica count before.
+    pub(crate) fn record_predecessors_change(
+        &mut self,
+        now: Timestamp,
+        from: u32,
+        to: u32,
+    ) -> Option<i32> {
         let (from, to) = (int32(from), int32(to));
         if self.changes.first().is_some_and(|change| change.to == to) {
-            return;
+            return None;
         }
         let change = ScaleChange {
             time: Time(now),
@@ -111,27 +114,28 @@ impl StatusHistory {
             arrival_rate: None,
         };
         self.record_change(now, change);
+        Some(from)
     }
 
-    /// Continues the changes that the previous leader has stored. Those that this one has made since are kept.
+    /// Continues the changes that the previous leader has stored. Those that this one has made since are kept. Returns
+    /// the replica count before the oldest of them.
     pub(crate) fn continue_changes(
         &mut self,
         last_scale_time: Option<Timestamp>,
         stored: Vec<ScaleChange>,
-    ) {
+    ) -> Option<i32> {
         let newest = stored.first().map(|change| change.time.0);
         self.changes
             .retain(|change| newest.is_none_or(|newest| change.time.0 > newest));
-        if let Some(oldest) = self.changes.last() {
-            self.replicas_before.get_or_insert(oldest.from);
-        }
+        let before = self.changes.last().map(|oldest| oldest.from);
         self.changes.extend(stored);
         self.changes.truncate(MAX_HISTORY);
         self.last_scale_time = self.last_scale_time.max(last_scale_time);
+        before
     }
 
-    /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended
-    /// since.
+    /// Builds the status after `decision`, without `replicasBefore`. `conditions` may be newer than the decision's own,
+    /// if a write has ended since.
     pub(crate) fn status(
         &mut self,
         target: &TargetRef,
@@ -160,7 +164,6 @@ impl StatusHistory {
             reference: Some(target.to_string()),
             current_replicas: decision.current.map(int32),
             desired_replicas: decision.desired().map(int32),
-            replicas_before: self.replicas_before,
             last_scale_time: self.last_scale_time.map(Time),
             latency: Some(if latency.is_empty() {
                 "<unknown>".to_owned()
@@ -178,10 +181,11 @@ impl StatusHistory {
             decision: Some(decision.to_string()),
             history: self.changes.clone(),
             conditions: self.conditions(conditions, generation, now),
+            ..PushScalerStatus::default()
         }
     }
 
-    /// Builds the status of a scaler with an invalid spec.
+    /// Builds the status of a scaler with an invalid spec, without `replicasBefore`.
     pub(crate) fn invalid_spec_status(
         &mut self,
         target: &TargetRef,
@@ -194,7 +198,6 @@ impl StatusHistory {
         PushScalerStatus {
             observed_generation: generation,
             reference: Some(target.to_string()),
-            replicas_before: self.replicas_before,
             last_scale_time: self.last_scale_time.map(Time),
             decision: Some(format!("hold: {message}")),
             history: self.changes.clone(),

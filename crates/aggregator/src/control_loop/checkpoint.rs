@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::ControlLoop;
+use super::execute::checkpoint_report;
 use super::managed_scaler::ManagedScaler;
 use crate::event::{Event, WatchId};
 use crate::names::ScalerKey;
@@ -40,8 +41,8 @@ impl ControlLoop {
         outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     ) {
         let failure = outcome.as_ref().err().cloned();
-        let is_watched = self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.checkpoint_read(context, outcome, effects);
+        let is_watched = self.with_watched_scaler(watch, |scaler, context| {
+            scaler.checkpoint_read(context, outcome);
         });
         let log = &self.checkpoint_reads.failure_log;
         if is_watched.is_some()
@@ -99,15 +100,16 @@ impl ControlLoop {
 
     /// Begins the read of a checkpoint if it is due. Returns whether one is in progress.
     fn finish_read(&mut self, key: &ScalerKey) -> bool {
-        self.with_scaler(key, |scaler, _, effects| scaler.finish_read(effects))
+        self.with_scaler(key, |scaler, context| scaler.finish_read(context))
             .unwrap_or(false)
     }
 
     /// Reports what this scaler has learned, if its checkpoint was read.
     async fn report_last_checkpoint(&self, key: &ScalerKey) {
         let context = self.context();
-        let scaler = self.scalers.get(key);
-        if let Some(report) = scaler.and_then(|scaler| scaler.last_checkpoint(&context))
+        if let Some(scaler) = self.scalers.get(key)
+            && let Some(learned) = scaler.last_checkpoint(&context)
+            && let report = checkpoint_report(key, scaler, learned, true)
             && self.reports.send(report).await.is_err()
         {
             tracing::debug!(autoscaler = %key, "checkpoint not written: the reports ended first");

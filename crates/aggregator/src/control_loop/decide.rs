@@ -26,8 +26,8 @@ impl ControlLoop {
         {
             // With thousands of scalers, a turn may take long without being stalled.
             self.heartbeat.beat();
-            self.with_scaler(&key, |scaler, context, effects| {
-                scaler.wake(context, limits, effects);
+            self.with_scaler(&key, |scaler, context| {
+                scaler.wake(context, limits);
             });
         }
         self.update_warm_up();

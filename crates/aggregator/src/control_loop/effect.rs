@@ -1,19 +1,20 @@
-//! What a scaler asks of the control loop.
+//! The inputs of a scaler, and what it asks of the control loop.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_decision::{Decision, Moment};
+use pushscale_api::PushScalerStatus;
+use pushscale_decision::{Checkpoint, Decision, Moment, Reason};
 use tokio::time::Instant;
 
 use super::managed_scaler::Cancelled;
 use crate::history::LoadSample;
-use crate::report::{Report, StoredCheckpoint};
+use crate::report::StoredCheckpoint;
 use crate::scale_target::PodRef;
 
-/// What a scaler needs to know to handle an input.
-#[derive(Clone, Copy, Debug)]
+/// One input of a scaler: what the scaler needs to know of the present, and the effects of the input, in order.
+#[derive(Debug)]
 pub(super) struct Context {
     /// The time by which decisions are made.
     pub(super) now: Moment,
@@ -23,16 +24,42 @@ pub(super) struct Context {
     pub(super) clock: Timestamp,
     /// Whether this aggregator is the leader.
     pub(super) leads: bool,
+    effects: Vec<Effect>,
+    /// When the scaler is to be woken; `None`: as before.
+    wake_at: Option<Moment>,
 }
 
-/// The effects of one input, in order.
-pub(super) type Effects = Vec<Effect>;
+impl Context {
+    /// Begins the input at `now`, which is `instant`.
+    pub(super) fn new(now: Moment, instant: Instant, clock: Timestamp, leads: bool) -> Self {
+        Self {
+            now,
+            instant,
+            clock,
+            leads,
+            effects: Vec::new(),
+            wake_at: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Wakes the scaler at `at`, unless it is woken before.
+    pub(super) fn wake_at(&mut self, at: Moment) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Takes the effects, and when the scaler is to be woken.
+    pub(super) fn take(&mut self) -> (Vec<Effect>, Option<Moment>) {
+        (std::mem::take(&mut self.effects), self.wake_at.take())
+    }
+}
 
 /// One effect of an input of a scaler. The control loop executes it, and passes the result to the scaler as an input.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Wakes the scaler at `at`, and no longer at `before`.
-    Wake { at: Moment, before: Option<Moment> },
     /// Writes the replica count.
     Write(ScaleWrite),
     /// Removes our marks from pods.
@@ -41,8 +68,12 @@ pub(super) enum Effect {
     SetFinalizers(FinalizerChange),
     /// Reads the checkpoint.
     ReadCheckpoint(StoredCheckpoint),
-    /// Reports a status, an event or a checkpoint to the API server.
-    Report(Report),
+    /// Writes the checkpoint.
+    WriteCheckpoint(Learned),
+    /// Writes the status.
+    Status(Box<PushScalerStatus>),
+    /// Reports an event.
+    Event(ScalerEvent),
     /// Records a decision.
     Decided(Decided),
     /// Records the load of ten seconds.
@@ -74,6 +105,24 @@ pub(super) struct FinalizerChange {
     pub(super) finalizers: Vec<String>,
     /// The replica count to write back before; `None`: none.
     pub(super) restore: Option<u32>,
+}
+
+/// What a scaler has learned.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) checkpoint: Box<Checkpoint>,
+    /// The time of `checkpoint`.
+    pub(super) at: Timestamp,
+    pub(super) stored: StoredCheckpoint,
+}
+
+/// An event of a scaler.
+#[derive(Debug)]
+pub(super) struct ScalerEvent {
+    pub(super) warning: bool,
+    pub(super) reason: Reason,
+    pub(super) action: String,
+    pub(super) note: String,
 }
 
 /// A decision.

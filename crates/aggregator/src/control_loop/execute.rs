@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::audit;
-use super::effect::{Context, Decided, Effect, Effects, FinalizerChange, ScaleWrite};
+use super::effect::{Context, Decided, Effect, FinalizerChange, Learned, ScaleWrite, ScalerEvent};
 use super::managed_scaler::ManagedScaler;
 use super::restore::restore;
 use super::scale_write::{write_as_leader, write_scale};
@@ -17,31 +17,25 @@ use crate::checkpoint;
 use crate::event::{Event, Restore, WatchId};
 use crate::metrics::{ApiRequest, DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
-use crate::report::{Report, StoredCheckpoint};
+use crate::report::{CheckpointReport, EventReport, Report, StatusReport, StoredCheckpoint};
 use crate::scale_target::{ScaleError, api_succeeded};
 
 impl ControlLoop {
     /// Returns what scalers need to know of the present.
     pub(super) fn context(&self) -> Context {
-        Context {
-            now: self.now(),
-            instant: Instant::now(),
-            clock: Timestamp::now(),
-            leads: self.leads(),
-        }
+        Context::new(self.now(), Instant::now(), Timestamp::now(), self.leads())
     }
 
     /// Calls `f` with a scaler and executes the effects. Returns its result; `None` if there is no such scaler.
     pub(super) fn with_scaler<T>(
         &mut self,
         key: &ScalerKey,
-        f: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
+        f: impl FnOnce(&mut ManagedScaler, &mut Context) -> T,
     ) -> Option<T> {
-        let context = self.context();
+        let mut context = self.context();
         let scaler = self.scalers.get_mut(key)?;
-        let mut effects = Effects::new();
-        let output = f(scaler, &context, &mut effects);
-        self.execute(key, effects);
+        let output = f(scaler, &mut context);
+        self.execute(key, &mut context);
         Some(output)
     }
 
@@ -50,7 +44,7 @@ impl ControlLoop {
     pub(super) fn with_watched_scaler<T>(
         &mut self,
         watch: &WatchId,
-        f: impl FnOnce(&mut ManagedScaler, &Context, &mut Effects) -> T,
+        f: impl FnOnce(&mut ManagedScaler, &mut Context) -> T,
     ) -> Option<T> {
         let scaler = self.scalers.get(&watch.scaler)?;
         if scaler.watch() != watch {
@@ -59,32 +53,31 @@ impl ControlLoop {
         self.with_scaler(&watch.scaler, f)
     }
 
-    /// Executes the effects of a scaler.
-    pub(super) fn execute(&mut self, key: &ScalerKey, effects: Effects) {
+    /// Executes the effects of an input of a scaler.
+    pub(super) fn execute(&mut self, key: &ScalerKey, context: &mut Context) {
+        let (effects, wake_at) = context.take();
+        let Some(scaler) = self.scalers.get_mut(key) else {
+            return;
+        };
+        if let Some((at, before)) = wake_at.and_then(|at| scaler.wake_at(at)) {
+            if let Some(before) = before {
+                self.due.remove(&(before, key.clone()));
+            }
+            self.due.insert((at, key.clone()));
+        }
         for effect in effects {
             match effect {
-                Effect::Wake { at, before } => {
-                    if let Some(before) = before {
-                        self.due.remove(&(before, key.clone()));
-                    }
-                    self.due.insert((at, key.clone()));
-                }
                 Effect::Write(write) => self.write(key, write),
                 Effect::Unmark(pods) => self.unmark(key, pods),
                 Effect::SetFinalizers(change) => self.set_finalizers(key, change),
                 Effect::ReadCheckpoint(stored) => self.read_checkpoint(key, stored),
-                Effect::Report(Report::Status(report)) => {
-                    let status = PushScalerStatus::clone(&report.status);
-                    let now = self.now();
-                    if self.report(Report::Status(report))
-                        && let Some(scaler) = self.scalers.get_mut(key)
-                    {
-                        scaler.status_queued(now, status);
+                Effect::WriteCheckpoint(learned) => {
+                    if let Some(scaler) = self.scalers.get(key) {
+                        self.report(checkpoint_report(key, scaler, learned, false));
                     }
                 }
-                Effect::Report(report) => {
-                    self.report(report);
-                }
+                Effect::Status(status) => self.report_status(key, status),
+                Effect::Event(event) => self.report_event(key, event),
                 Effect::Decided(decided) => self.record_decision(key, &decided),
                 Effect::Load(sample) => {
                     if let Some(scaler) = self.scalers.get(key) {
@@ -94,6 +87,47 @@ impl ControlLoop {
                 Effect::UpdateMetrics => self.update_metrics(key),
             }
         }
+    }
+
+    fn report_status(&mut self, key: &ScalerKey, status: Box<PushScalerStatus>) {
+        let now = self.now();
+        let Some(uid) = self.scalers.get(key).map(|scaler| scaler.uid().to_owned()) else {
+            return;
+        };
+        let report = Report::Status(StatusReport {
+            scaler: key.clone(),
+            uid,
+            status: status.clone(),
+        });
+        if self.report(report)
+            && let Some(scaler) = self.scalers.get_mut(key)
+        {
+            scaler.status_queued(now, *status);
+        }
+    }
+
+    fn report_event(&self, key: &ScalerKey, event: ScalerEvent) {
+        let Some(scaler) = self.scalers.get(key) else {
+            return;
+        };
+        let ScalerEvent {
+            warning,
+            reason,
+            action,
+            note,
+        } = event;
+        let reason = reason.as_str();
+        if warning {
+            tracing::warn!(autoscaler = %key, reason, note, "autoscaler warning");
+        }
+        self.report(Report::Event(EventReport {
+            scaler: key.clone(),
+            uid: scaler.uid().to_owned(),
+            warning,
+            reason,
+            action,
+            note,
+        }));
     }
 
     fn record_decision(&mut self, key: &ScalerKey, decided: &Decided) {
@@ -264,6 +298,29 @@ impl ControlLoop {
             }
         });
     }
+}
+
+/// Returns the report of what a scaler has learned.
+pub(super) fn checkpoint_report(
+    key: &ScalerKey,
+    scaler: &ManagedScaler,
+    learned: Learned,
+    is_last: bool,
+) -> Report {
+    let Learned {
+        checkpoint,
+        at,
+        stored,
+    } = learned;
+    Report::Checkpoint(CheckpointReport {
+        scaler: key.clone(),
+        uid: scaler.uid().to_owned(),
+        target: scaler.target().clone(),
+        at,
+        checkpoint,
+        is_last,
+        stored,
+    })
 }
 
 fn outcome_of(decision: &Decision) -> DecisionOutcome {

@@ -258,11 +258,8 @@ impl ControlLoop {
                     self.unmark_cancelled(&watch.scaler, &target, marked);
                 }
                 self.count_write(newest_reading, &outcome);
-                self.with_watched_scaler(&watch, |scaler, context, effects| {
-                    if let Some(forbidden) = marks_forbidden {
-                        scaler.set_marks_forbidden(forbidden);
-                    }
-                    scaler.write_finished(context, from, to, outcome, effects);
+                self.with_watched_scaler(&watch, |scaler, context| {
+                    scaler.write_finished(context, (from, to), marks_forbidden, outcome);
                 });
             }
             Event::FinalizerChanged {
@@ -274,9 +271,9 @@ impl ControlLoop {
                 if let Restore::Written(replicas) = restore {
                     self.report_restored(&watch.scaler, uid, replicas);
                 }
-                self.with_watched_scaler(&watch, |scaler, context, effects| {
+                self.with_watched_scaler(&watch, |scaler, context| {
                     let is_restored = restore != Restore::NotDue;
-                    scaler.finalizers_set(context, is_restored, outcome, effects);
+                    scaler.finalizers_set(context, is_restored, outcome);
                 });
             }
             // The requester of a page may have timed out.
@@ -362,9 +359,7 @@ impl ControlLoop {
 
     /// Wakes the scaler in this turn, or as soon as it may decide again.
     fn wake(&mut self, key: &ScalerKey) {
-        self.with_scaler(key, |scaler, context, effects| {
-            scaler.wake_at(context.now, effects);
-        });
+        self.with_scaler(key, |_, context| context.wake_at(context.now));
     }
 }
 

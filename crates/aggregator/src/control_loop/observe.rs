@@ -7,7 +7,6 @@ use std::time::Duration;
 use pushscale_decision::{Moment, Pod, PodUid, Reading, Selector};
 
 use super::ControlLoop;
-use super::effect::Effects;
 use super::managed_scaler::{ManagedScaler, ScaleRead};
 
 use crate::auth::PodIdentity;
@@ -23,16 +22,14 @@ impl ControlLoop {
         let key = &facts.key;
         let is_known = |scaler: &ManagedScaler| scaler.is_of(facts);
         let has_changed = if self.scalers.get(key).is_some_and(is_known) {
-            self.with_scaler(key, |scaler, context, effects| {
-                scaler.apply(context, facts, effects)
-            })
-            .unwrap_or(false)
+            self.with_scaler(key, |scaler, context| scaler.apply(context, facts))
+                .unwrap_or(false)
         } else {
             // A new scaler, one that was recreated under the same name, or one with another target: what was learned
             // before does not apply.
             self.remove_scaler(key);
             tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
-            let scaler = ManagedScaler::new(&self.context(), facts.clone());
+            let scaler = ManagedScaler::new(self.now(), facts);
             self.scalers.insert(key.clone(), scaler);
             self.wake(key);
             true
@@ -106,15 +103,15 @@ impl ControlLoop {
             }
         }
         for (key, conflicts_with) in changed {
-            self.with_scaler(&key, |scaler, context, effects| {
-                scaler.set_conflict(context.now, conflicts_with, effects);
+            self.with_scaler(&key, |scaler, context| {
+                scaler.set_conflict(context, conflicts_with);
             });
         }
     }
 
     pub(super) fn apply_scale(&mut self, watch: &WatchId, read: ScaleRead) {
-        self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.apply_scale(context, read, effects);
+        self.with_watched_scaler(watch, |scaler, context| {
+            scaler.apply_scale(context, read);
         });
     }
 
@@ -125,8 +122,8 @@ impl ControlLoop {
         pod: &Pod,
         deletion: DeletionFacts,
     ) {
-        let is_changed = self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.apply_pod(context.now, &uid, pod, deletion, effects)
+        let is_changed = self.with_watched_scaler(watch, |scaler, context| {
+            scaler.apply_pod(context, &uid, pod, deletion)
         });
         if is_changed != Some(true) {
             return;
@@ -140,8 +137,8 @@ impl ControlLoop {
     }
 
     pub(super) fn delete_pod(&mut self, watch: &WatchId, uid: &PodUid) {
-        let is_watched = self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.remove_pod(context.now, uid, effects);
+        let is_watched = self.with_watched_scaler(watch, |scaler, context| {
+            scaler.remove_pod(context, uid);
         });
         if is_watched.is_some() {
             self.remove_from_index(&watch.scaler, uid);
@@ -149,17 +146,16 @@ impl ControlLoop {
     }
 
     pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
-        let deleted = self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.pods_listed(context.now, uids, effects)
-        });
+        let deleted =
+            self.with_watched_scaler(watch, |scaler, context| scaler.pods_listed(context, uids));
         for uid in deleted.unwrap_or_default() {
             self.delete_pod(watch, &uid);
         }
     }
 
     pub(super) fn pods_unknown(&mut self, watch: &WatchId, why: Selector) {
-        self.with_watched_scaler(watch, |scaler, context, effects| {
-            scaler.pods_unknown(context.now, why, effects);
+        self.with_watched_scaler(watch, |scaler, context| {
+            scaler.pods_unknown(context, why);
         });
     }
 
@@ -197,7 +193,8 @@ impl ControlLoop {
     }
 
     fn learn(&mut self, pusher: &PodIdentity, age: Duration, reading: Arc<Reading>) -> Verdict {
-        let now = self.now();
+        let mut context = self.context();
+        let now = context.now;
         let uid = &pusher.uid;
         let Some(pod) = self.pod_index.get_mut(uid) else {
             return Verdict::UnknownPod;
@@ -222,10 +219,9 @@ impl ControlLoop {
             let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
-            let mut effects = Effects::new();
-            match scaler.learn(now, uid, taken, &reading, &mut effects) {
+            match scaler.learn(&mut context, uid, taken, &reading) {
                 Ok(()) => {
-                    self.execute(key, effects);
+                    self.execute(key, &mut context);
                     verdict = Verdict::Accepted { after };
                 }
                 // Another scaler of the pod may be younger, and not know the reading that this one compares it with.

@@ -49,8 +49,8 @@ impl ControlLoop {
             return;
         }
         for key in self.keys() {
-            self.with_scaler(&key, |scaler, context, effects| {
-                scaler.take_over(context, effects);
+            self.with_scaler(&key, |scaler, context| {
+                scaler.take_over(context);
             });
         }
         self.reread.notify_one();
@@ -66,8 +66,8 @@ impl ControlLoop {
         keys.retain(|key| self.scalers[key].awaits_status(start));
         for key in keys {
             let stored = statuses.remove(&key);
-            self.with_scaler(&key, |scaler, context, effects| {
-                scaler.continue_status(context, stored, effects);
+            self.with_scaler(&key, |scaler, context| {
+                scaler.continue_status(context, stored);
             });
         }
     }

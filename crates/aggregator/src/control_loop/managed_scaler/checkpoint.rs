@@ -7,12 +7,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use pushscale_daemon::backoff::Backoff;
-use pushscale_decision::{Checkpoint, Clock, Moment};
+use pushscale_decision::{Clock, Moment};
 
-use super::ManagedScaler;
-use crate::control_loop::effect::{Context, Effect, Effects, unix_time};
-use crate::report::{CheckpointReport, Report, StoredCheckpoint};
-use crate::scale_target::ScaleError;
+use super::recorder::Recorder;
+use crate::control_loop::effect::{Context, Effect, Learned, unix_time};
+use crate::report::StoredCheckpoint;
 
 /// Time between two writes of one scaler: as long as the longest bucket of what is learned.
 const WRITE_INTERVAL: Duration = Duration::from_secs(600);
@@ -64,13 +63,43 @@ impl CheckpointState {
         };
     }
 
-    fn begin_read(&mut self) -> Effect {
-        self.read = Read::InProgress { again: false };
-        Effect::ReadCheckpoint(self.stored.clone())
+    /// Reads or writes the checkpoint if that is due. `engine` has learned something to store.
+    pub(super) fn update(&mut self, context: &mut Context, engine: &Recorder) {
+        if matches!(self.read, Read::Due(at) if at.is_none_or(|at| at <= context.now)) {
+            self.begin_read(context);
+        } else if self.takes_write(context.now)
+            && context.leads
+            && let Some(learned) = self.learned(context, engine)
+        {
+            context.push(Effect::WriteCheckpoint(learned));
+        }
     }
 
-    fn is_read_due(&self, now: Moment) -> bool {
-        matches!(self.read, Read::Due(at) if at.is_none_or(|at| at <= now))
+    fn begin_read(&mut self, context: &mut Context) {
+        self.read = Read::InProgress { again: false };
+        context.push(Effect::ReadCheckpoint(self.stored.clone()));
+    }
+
+    /// Begins the read if one is due, however soon. Returns whether one is in progress.
+    pub(super) fn finish_read(&mut self, context: &mut Context) -> bool {
+        if let Read::Due(_) = self.read {
+            self.begin_read(context);
+        }
+        self.read != Read::Done
+    }
+
+    /// Records the end of a read, and wakes the scaler for what follows.
+    pub(super) fn read_finished(&mut self, context: &mut Context, succeeded: bool) {
+        let again = self.read == Read::InProgress { again: true };
+        if succeeded {
+            self.backoff.reset();
+            self.read = if again { Read::Due(None) } else { Read::Done };
+            context.wake_at(context.now);
+        } else {
+            let at = context.now.plus(self.backoff.next_delay());
+            self.read = Read::Due(Some(at));
+            context.wake_at(at);
+        }
     }
 
     /// Returns whether a write is due, and counts it.
@@ -83,95 +112,67 @@ impl CheckpointState {
         }
         self.read == Read::Done
     }
-}
 
-impl ManagedScaler {
-    /// Reads or writes the checkpoint if that is due.
-    pub(super) fn update_checkpoint(&mut self, context: &Context, effects: &mut Effects) {
-        if !self.has_checkpoint() {
-            return;
-        }
-        if self.checkpoint.is_read_due(context.now) {
-            effects.push(self.checkpoint.begin_read());
-        } else if self.checkpoint.takes_write(context.now)
-            && context.leads
-            && let Some(report) = self.checkpoint_report(context, false)
-        {
-            effects.push(Effect::Report(report));
-        }
-    }
-
-    /// Begins the read of the checkpoint if it is to be read, however soon. Returns whether one is in progress.
-    pub(crate) fn finish_read(&mut self, effects: &mut Effects) -> bool {
-        if !self.has_checkpoint() {
-            return false;
-        }
-        if let Read::Due(_) = self.checkpoint.read {
-            effects.push(self.checkpoint.begin_read());
-        }
-        self.checkpoint.read != Read::Done
-    }
-
-    /// Returns the checkpoint to write before the exit, if the stored one was read.
-    pub(crate) fn last_checkpoint(&self, context: &Context) -> Option<Report> {
-        let is_read = self.checkpoint.read == Read::Done;
-        let is_due = is_read && self.has_checkpoint();
-        is_due.then(|| self.checkpoint_report(context, true))?
-    }
-
-    pub(crate) fn checkpoint_read(
-        &mut self,
-        context: &Context,
-        outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
-        effects: &mut Effects,
-    ) {
-        let now = context.now;
-        let state = &mut self.checkpoint;
-        let again = state.read == Read::InProgress { again: true };
-        let next = match outcome {
-            Ok(found) => {
-                state.backoff.reset();
-                state.read = if again { Read::Due(None) } else { Read::Done };
-                if let (Some(found), Some(engine)) = (found, &mut self.engine) {
-                    engine.restore_checkpoint(clock(context), &found);
-                    tracing::info!(autoscaler = %self.key, models = found.models.len(), "checkpoint restored");
-                }
-                now
-            }
-            Err(_) => {
-                let at = now.plus(state.backoff.next_delay());
-                state.read = Read::Due(Some(at));
-                at
-            }
-        };
-        self.wake_at(next, effects);
-    }
-
-    /// Whether there is something to store, and an object to store it for.
-    fn has_checkpoint(&self) -> bool {
-        self.engine.is_some() && !self.deletion.deleting
+    /// Returns what is to be written before the exit, if the stored checkpoint was read.
+    pub(super) fn last(&self, context: &Context, engine: &Recorder) -> Option<Learned> {
+        (self.read == Read::Done).then(|| self.learned(context, engine))?
     }
 
     /// Returns what was learned; `None` if that is nothing.
-    fn checkpoint_report(&self, context: &Context, is_last: bool) -> Option<Report> {
-        let checkpoint = self.engine.as_ref()?.checkpoint(clock(context));
-        (!checkpoint.models.is_empty()).then(|| {
-            Report::Checkpoint(CheckpointReport {
-                scaler: self.key.clone(),
-                uid: self.uid.clone(),
-                target: self.target.clone(),
-                at: context.clock,
-                checkpoint: Box::new(checkpoint),
-                is_last,
-                stored: self.checkpoint.stored.clone(),
-            })
+    fn learned(&self, context: &Context, engine: &Recorder) -> Option<Learned> {
+        let checkpoint = engine.checkpoint(clock(context));
+        (!checkpoint.models.is_empty()).then(|| Learned {
+            checkpoint: Box::new(checkpoint),
+            at: context.clock,
+            stored: self.stored.clone(),
         })
     }
 }
 
-fn clock(context: &Context) -> Clock {
+/// Returns the time of what is learned at the time of an input.
+pub(super) fn clock(context: &Context) -> Clock {
     Clock {
         now: context.now,
         unix: unix_time(context.clock),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn context(second: u64) -> Context {
+        let now = Moment::from_secs(second);
+        Context::new(now, Instant::now(), Timestamp::UNIX_EPOCH, true)
+    }
+
+    #[test]
+    fn a_read_is_repeated_after_a_failure_and_for_a_new_leader() {
+        let mut state = CheckpointState::new(Moment::ORIGIN, "uid");
+        let mut context = context(1);
+        assert!(state.finish_read(&mut context));
+        assert!(matches!(context.take().0[..], [Effect::ReadCheckpoint(_)]));
+        state.read_finished(&mut context, false);
+        let (effects, retry_at) = context.take();
+        assert!(effects.is_empty() && retry_at > Some(context.now));
+        assert!(state.finish_read(&mut context), "it begins at once");
+        state.read_again();
+        state.read_finished(&mut context, true);
+        assert!(state.finish_read(&mut context), "one began too early");
+        state.read_finished(&mut context, true);
+        assert!(!state.finish_read(&mut context));
+    }
+
+    #[test]
+    fn a_checkpoint_is_written_once_in_ten_minutes_and_only_after_it_was_read() {
+        let mut state = CheckpointState::new(Moment::ORIGIN, "uid");
+        assert!(!state.takes_write(Moment::from_secs(600)), "it is unread");
+        state.read_finished(&mut context(600), true);
+        assert!(!state.takes_write(Moment::from_secs(600)));
+        assert!(state.takes_write(Moment::from_secs(1200)));
+        assert!(!state.takes_write(Moment::from_secs(1200)));
     }
 }

@@ -5,170 +5,112 @@
 
 mod checkpoint;
 mod decide;
+mod decisions;
 mod deletion_order;
-mod figures;
-mod finalizer;
+mod floor;
 mod load_clock;
-mod pods;
+mod observe;
+mod on_delete;
 mod publish;
 mod recorder;
 mod replicas;
 mod segment;
-mod spec;
-mod take_over;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::{Floor, Schedules, SpecProblem};
-use pushscale_decision::{Conditions, Decision, Moment, PodUid, Selector, TargetState};
+use pushscale_api::PushScalerStatus;
+use pushscale_decision::{Checkpoint, Moment, PodUid, TargetState};
+use pushscale_external_metrics::Sample;
 use tokio::time::Instant;
 
 pub(super) use decide::Limits;
 pub(super) use replicas::{Cancelled, ScaleRead};
 pub use segment::RecordedSegments;
 
-use super::effect::{Context, Effect, Effects};
-use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
+use super::effect::{Context, Learned};
+use crate::event::{ScalerFacts, StoredStatus, WatchId};
 use crate::history::ScalerSubject;
+use crate::metrics::ScalerSample;
 use crate::names::{ScalerKey, TargetRef};
+use crate::scale_target::{PodRef, ScaleError};
 use crate::status::StatusHistory;
+use crate::view::ScalerView;
 use checkpoint::CheckpointState;
+use decisions::Decisions;
 use deletion_order::DeletionOrder;
-use finalizer::FinalizerState;
-use load_clock::LoadClock;
-use publish::{PublishedStatus, Warnings};
-use recorder::Recorder;
-use replicas::{OwnChange, Replicas};
+use on_delete::OnDelete;
+use publish::Publisher;
+use replicas::Replicas;
+use selection::Selection;
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
 /// stabilization windows keep every decision.
 const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The state of one PushScaler.
+/// The state of one PushScaler. Each part owns its own; this type passes the inputs on, and what follows from one part
+/// for another.
 pub(super) struct ManagedScaler {
     key: ScalerKey,
     /// Its name and target in the history.
     subject: Arc<ScalerSubject>,
     uid: String,
-    generation: Option<i64>,
     target: TargetRef,
     watch: WatchId,
-    /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
-    /// keeps the engine, which continues to learn: a typo in a time zone must not discard it.
-    engine: Option<Box<Recorder>>,
-    /// Why nothing is decided; empty if the spec is valid.
-    spec_problems: Vec<SpecProblem>,
-    /// The conditions that a new engine starts with, from the status.
-    restored_conditions: Conditions,
-    schedules: Schedules,
-    /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
-    floor: Option<(Timestamp, Floor)>,
-    replicas: Replicas,
-    /// Why the pods are unknown, although the scale has a selector.
-    pods_problem: Option<Selector>,
-    /// Whether the pods were listed. Before that, only some of them may be known.
-    pods_listed: bool,
     /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
     writes: bool,
-    /// What its deletion depends on.
-    deletion: ScalerDeletion,
-    finalizer: FinalizerState,
     /// The other autoscaler that writes the same target.
     conflicts_with: Option<String>,
-    /// Pods that another scaler's target also selects.
-    shared: BTreeMap<PodUid, ScalerKey>,
+    replicas: Replicas,
+    selection: Selection,
     deletion_order: DeletionOrder,
-    /// Whether the API server forbade marking pods the last time.
-    marks_forbidden: bool,
-    checkpoint: CheckpointState,
+    /// When the newest reading since the last write was taken.
+    newest_reading: Option<Moment>,
+    decisions: Decisions,
     /// When the next decision is due.
     due: Option<Moment>,
     /// When the last decision was made.
     decided: Option<Moment>,
-    /// When the newest reading since the last write was taken.
-    newest_reading: Option<Moment>,
-    last_decision: Option<Arc<Decision>>,
-    /// The generation of the spec that the last decision followed. The spec may have changed since.
-    decided_generation: Option<i64>,
-    /// Which part of the load is recorded next.
-    load_clock: LoadClock,
-    status_history: StatusHistory,
-    /// When this aggregator became the leader, until the status that the previous one has written was read since.
-    status_unread: Option<Instant>,
-    /// The last change of the replica count, if the leader made it while this aggregator followed. It may be missing in
-    /// that leader's last status.
-    predecessors_change: Option<(u32, u32)>,
-    published: PublishedStatus,
-    warnings: Warnings,
+    on_delete: OnDelete,
+    checkpoint: CheckpointState,
+    publisher: Publisher,
+}
+
+fn status_history(facts: &ScalerFacts) -> StatusHistory {
+    StatusHistory {
+        last_scale_time: facts.last_scale_time,
+        transitions: facts.transitions.clone(),
+        changes: facts.changes.clone(),
+    }
 }
 
 impl ManagedScaler {
-    pub(super) fn new(context: &Context, facts: ScalerFacts) -> Self {
-        let ScalerFacts {
-            key,
-            uid,
-            generation,
-            labels: _,
-            target,
-            watch,
-            policy,
-            spec,
-            schedules,
-            conditions,
-            last_scale_time,
-            transitions,
-            changes,
-            deletion,
-        } = facts;
+    pub(super) fn new(now: Moment, facts: &ScalerFacts) -> Self {
         let mut scaler = Self {
-            subject: Arc::new(ScalerSubject::new(key.clone(), &target)),
-            checkpoint: CheckpointState::new(context.now, &uid),
-            key,
-            uid,
-            generation,
-            target,
-            watch,
+            key: facts.key.clone(),
+            subject: Arc::new(ScalerSubject::new(facts.key.clone(), &facts.target)),
+            uid: facts.uid.clone(),
+            target: facts.target.clone(),
+            watch: facts.watch.clone(),
             writes: false,
-            finalizer: FinalizerState::default(),
-            engine: None,
-            spec_problems: Vec::new(),
-            restored_conditions: conditions,
-            schedules: Schedules::default(),
-            floor: None,
-            replicas: Replicas::new(),
-            pods_problem: None,
-            pods_listed: false,
             conflicts_with: None,
-            shared: BTreeMap::new(),
+            replicas: Replicas::new(),
+            selection: Selection::default(),
             deletion_order: DeletionOrder::default(),
-            marks_forbidden: false,
+            newest_reading: None,
+            decisions: Decisions::new(facts.conditions.clone()),
             due: None,
             decided: None,
-            newest_reading: None,
-            last_decision: None,
-            decided_generation: None,
-            load_clock: LoadClock::default(),
-            status_history: StatusHistory {
-                last_scale_time,
-                transitions,
-                changes,
-                replicas_before: None,
-            },
-            deletion: ScalerDeletion::default(),
-            status_unread: None,
-            predecessors_change: None,
-            published: PublishedStatus::default(),
-            warnings: Warnings::default(),
+            on_delete: OnDelete::new(facts.deletion.clone()),
+            checkpoint: CheckpointState::new(now, &facts.uid),
+            publisher: Publisher::new(status_history(facts)),
         };
-        scaler.apply_deletion(deletion);
-        scaler.status_history.replicas_before = scaler.deletion.replicas_before;
-        scaler.apply_spec(context.now, generation, policy, spec, schedules);
+        scaler.apply_spec(now, facts);
         scaler
     }
 
@@ -209,111 +151,189 @@ impl ManagedScaler {
         self.due
     }
 
-    /// Records whether another autoscaler writes the same target.
-    pub(super) fn set_conflict(
-        &mut self,
-        now: Moment,
-        with: Option<String>,
-        effects: &mut Effects,
-    ) {
-        if self.conflicts_with != with {
-            self.conflicts_with = with;
-            self.wake_at(now, effects);
-        }
-    }
-
-    /// Returns the input of a decision about the target; `None` until the target and its pods were read. `marks_pods`
-    /// is whether pods can be marked for deletion.
-    fn target_state(&self, marks_pods: bool) -> Option<TargetState> {
-        if let Some(with) = &self.conflicts_with {
-            return Some(TargetState::Conflict { with: with.clone() });
-        }
-        let scale = match self.replicas.scale()? {
-            Ok(scale) => scale,
-            Err(error) => {
-                return Some(TargetState::Unreadable {
-                    message: error.to_string(),
-                });
-            }
-        };
-        let selector = if scale.selector.is_empty() {
-            Selector::Missing
-        } else if let Some(problem) = &self.pods_problem {
-            problem.clone()
-        } else if !self.pods_listed {
-            return None;
-        } else if let Some(other) = self.shared.values().next() {
-            Selector::Shared {
-                with: format!("PushScaler {other}"),
-            }
-        } else {
-            Selector::Usable
-        };
-        Some(TargetState::Known {
-            replicas: scale.replicas,
-            existing: scale.existing,
-            selector,
-            deletes_slow_first: marks_pods
-                && !self.marks_forbidden
-                && self.deletion_order.is_honoured(),
-        })
-    }
-
-    /// Applies a read of the scale.
-    pub(super) fn apply_scale(
-        &mut self,
-        context: &Context,
-        read: ScaleRead,
-        effects: &mut Effects,
-    ) {
-        if let Some(change) = self.replicas.observe(context.now, context.leads, read) {
-            // A scaler that writes nothing has no leader whose change it could be.
-            let writes = self.writes && self.conflicts_with.is_none();
-            if writes || change.written.is_some() {
-                self.record_change(context, change);
-            }
-        }
-        if context.leads {
-            self.record_predecessors_change(context.clock);
-        }
-        self.wake_at(context.now, effects);
-    }
-
-    /// Adds the previous leader's last change to the history, unless that leader stored it. Both must have been read.
-    fn record_predecessors_change(&mut self, clock: Timestamp) {
-        if self.status_unread.is_some() || self.replicas.is_taking_over() {
-            return;
-        }
-        if let Some((from, to)) = self.predecessors_change.take() {
-            let history = &mut self.status_history;
-            history.record_predecessors_change(clock, from, to);
-        }
-    }
-
-    /// Records a change of the replica count as an aggregator's, so that it counts for the rate limits, and not as
-    /// another client's.
-    fn record_change(&mut self, context: &Context, change: OwnChange) {
-        self.predecessors_change = match change.written {
-            Some(written) => {
-                self.status_history.record_change(context.clock, written);
-                None
-            }
-            None => Some((change.from, change.to)),
-        };
-        if let Some(engine) = &mut self.engine {
-            engine.record_scale(context.now, change.from, change.to);
-        }
-    }
-
-    /// Wakes it at `at`, or at the first time after it at which a decision is allowed, unless it is woken before.
-    pub(super) fn wake_at(&mut self, at: Moment, effects: &mut Effects) {
+    /// Makes it due at `at`, or at the first time after it at which a decision is allowed. Returns that time and the
+    /// previous one, unless it is due before.
+    pub(super) fn wake_at(&mut self, at: Moment) -> Option<(Moment, Option<Moment>)> {
         let earliest = self
             .decided
             .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
         let at = earliest.map_or(at, |earliest| at.max(earliest));
-        if self.due.is_none_or(|due| at < due) {
-            let before = self.due.replace(at);
-            effects.push(Effect::Wake { at, before });
+        if self.due.is_some_and(|due| due <= at) {
+            return None;
         }
+        Some((at, self.due.replace(at)))
+    }
+
+    /// Returns the UIDs of all known pods.
+    pub(super) fn pod_uids(&self) -> Vec<PodUid> {
+        self.deletion_order.uids().cloned().collect()
+    }
+
+    /// Returns the pods with our mark.
+    pub(super) fn marked(&self) -> Vec<PodRef> {
+        self.deletion_order.marked()
+    }
+
+    /// Returns what is wrong with the spec.
+    pub(super) fn spec_problems(&self) -> Vec<String> {
+        let problems = self.decisions.spec_problems();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether this is the same object with the same target. What was learned about another one does not apply.
+    pub(super) fn is_of(&self, facts: &ScalerFacts) -> bool {
+        self.watch == facts.watch && self.uid == facts.uid
+    }
+
+    /// Applies a change of the PushScaler. Returns whether its spec has changed, or its deletion begins.
+    pub(super) fn apply(&mut self, context: &mut Context, facts: &ScalerFacts) -> bool {
+        let deletion_begins = facts.deletion.deleting && !self.on_delete.is_deleting();
+        let is_awaited = self.on_delete.apply(facts.deletion.clone());
+        if !context.leads {
+            self.on_delete.follow();
+            self.publisher.follow(status_history(facts));
+        }
+        // Our own status writes also arrive here.
+        let has_changed = !self.decisions.has_spec_of(facts) || deletion_begins;
+        if has_changed {
+            self.apply_spec(context.now, facts);
+        }
+        if has_changed || is_awaited {
+            context.wake_at(context.now);
+        }
+        has_changed
+    }
+
+    fn apply_spec(&mut self, now: Moment, facts: &ScalerFacts) {
+        let pods = self.deletion_order.pods();
+        let applies = self.decisions.apply_spec(now, facts, pods);
+        self.writes = applies && !self.on_delete.is_deleting();
+        // What is restored at the deletion depends on the outcome of the write.
+        if !self.writes && !self.on_delete.is_restoring() {
+            self.replicas.cancel_write();
+        }
+    }
+
+    /// This aggregator has become the leader. The scale, the status and the checkpoint are read before they are
+    /// written: the last view of them may be older than the previous leader's last write.
+    pub(super) fn take_over(&mut self, context: &mut Context) {
+        self.replicas.take_over(context.instant);
+        self.publisher.take_over(context.instant);
+        // The previous leader may know what happened before this aggregator started.
+        self.checkpoint.read_again();
+        context.wake_at(context.now);
+    }
+
+    /// Whether a status that was read from `start` on is to be continued.
+    pub(super) fn awaits_status(&self, start: Instant) -> bool {
+        self.publisher.awaits_status(start)
+    }
+
+    /// Continues the status that the previous leader has written, if there is one of this object and target.
+    pub(super) fn continue_status(&mut self, context: &mut Context, stored: Option<StoredStatus>) {
+        let is_own = |stored: &StoredStatus| stored.uid == self.uid && stored.target == self.target;
+        let stored = stored.filter(is_own);
+        if let Some(stored) = &stored {
+            self.on_delete.take_over(stored.replicas_before);
+        }
+        if let Some(from) = self.publisher.continue_status(stored) {
+            self.on_delete.scaled_from(from);
+        }
+        self.record_predecessors_change(context.clock);
+        context.wake_at(context.now);
+    }
+
+    /// Adds the previous leader's last change to the history. The scale and the status must have been read before.
+    fn record_predecessors_change(&mut self, clock: Timestamp) {
+        if !self.replicas.is_taking_over()
+            && let Some(from) = self.publisher.record_predecessors_change(clock)
+        {
+            self.on_delete.scaled_from(from);
+        }
+    }
+
+    /// Begins the read of the checkpoint if it is to be read, however soon. Returns whether one is in progress.
+    pub(super) fn finish_read(&mut self, context: &mut Context) -> bool {
+        self.has_checkpoint() && self.checkpoint.finish_read(context)
+    }
+
+    /// Returns the checkpoint to write before the exit, if the stored one was read.
+    pub(super) fn last_checkpoint(&self, context: &Context) -> Option<Learned> {
+        let engine = self.decisions.engine()?;
+        (self.has_checkpoint()).then(|| self.checkpoint.last(context, engine))?
+    }
+
+    pub(super) fn checkpoint_read(
+        &mut self,
+        context: &mut Context,
+        outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
+    ) {
+        self.checkpoint.read_finished(context, outcome.is_ok());
+        if let (Ok(Some(found)), Some(engine)) = (outcome, self.decisions.engine_mut()) {
+            engine.restore_checkpoint(checkpoint::clock(context), &found);
+            tracing::info!(autoscaler = %self.key, models = found.models.len(), "checkpoint restored");
+        }
+    }
+
+    /// Whether there is something to store, and an object to store it for.
+    fn has_checkpoint(&self) -> bool {
+        self.decisions.engine().is_some() && !self.on_delete.is_deleting()
+    }
+
+    /// Records that a status was queued for the API server.
+    pub(super) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
+        self.publisher.status_queued(now, status);
+    }
+
+    /// Whether most pods have reported, or nothing is decided for this scaler.
+    pub(super) fn is_warm(&self) -> bool {
+        let Some(decision) = self.decisions.last() else {
+            return self.on_delete.is_deleting() || !self.decisions.spec_problems().is_empty();
+        };
+        // A read that failed shows no pods, which is not the same as pods that have reported.
+        let is_read = matches!(self.replicas.scale(), Some(Ok(_))) && !self.selection.is_unlisted();
+        if self.writes && !is_read {
+            return false;
+        }
+        let freshness = &decision.freshness;
+        let silent = freshness.stale + freshness.never_reported;
+        silent * 5 <= freshness.running()
+    }
+
+    /// Returns the last decision and the current conditions, for the metrics.
+    pub(super) fn sample(&self) -> ScalerSample {
+        self.decisions.sample()
+    }
+
+    /// Returns the last decision and the load of the pods; `None` until the target was read.
+    pub(super) fn external_sample(&self, context: &Context) -> Option<Sample> {
+        let scale = self.replicas.scale()?;
+        let load = self.decisions.load(context.now);
+        Some(Sample {
+            decided: context.instant,
+            timestamp: context.clock,
+            desired: self.decisions.desired(&load),
+            // The last decision may be older: with an invalid spec nothing is decided.
+            at_zero: scale.as_ref().is_ok_and(|scale| scale.replicas == 0),
+            load,
+        })
+    }
+
+    pub(super) fn view(&self, now: Moment) -> ScalerView {
+        let engine = self.decisions.engine();
+        ScalerView::new(
+            &self.key,
+            &self.target,
+            now,
+            self.decisions.last().map(Arc::as_ref),
+            engine.and_then(|engine| engine.start_delay()),
+            self.publisher.reported(),
+            self.spec_problems(),
+        )
+    }
+
+    /// Returns the recorded decisions.
+    pub(super) fn recordings(&mut self, now: Moment) -> RecordedSegments {
+        self.decisions.recordings(now)
     }
 }

@@ -1,17 +1,19 @@
-//! Publishes decisions: the same explanation in the status, in events and on the pages.
+//! Publishes what is known of a scaler: its status and its events.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
-use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
+use pushscale_decision::{Decision, Moment, Reason, Warning};
+use tokio::time::Instant;
 
-use super::ManagedScaler;
-use crate::control_loop::effect::{Context, Decided, Effect, Effects};
-use crate::history::{LOAD_SECONDS, LoadSample};
-use crate::report::{EventReport, Report, StatusReport};
-use crate::status::differs_in_substance;
+use super::decisions::Explained;
+use super::replicas::OwnChange;
+use crate::control_loop::effect::{Context, Effect, ScalerEvent};
+use crate::event::StoredStatus;
+use crate::names::TargetRef;
+use crate::status::{StatusHistory, differs_in_substance};
 
 /// Minimum interval between status writes that change only figures. The HPA writes its status every 15 s.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,9 +27,18 @@ const METRIC_WARNING_DELAY: Duration = Duration::from_secs(5);
 /// Minimum interval between identical warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The status last reported, and when; `None` before the first.
-#[derive(Debug, Default)]
-pub(super) struct PublishedStatus(Option<(Moment, PushScalerStatus)>);
+/// The status and the warnings of one scaler.
+pub(super) struct Publisher {
+    history: StatusHistory,
+    /// When this aggregator became the leader, until the status that the previous one has written was read since.
+    unread: Option<Instant>,
+    /// The last change of the replica count, if the leader made it while this aggregator followed. It may be missing in
+    /// that leader's last status.
+    predecessors_change: Option<(u32, u32)>,
+    /// The status last reported, and when; `None` before the first.
+    reported: Option<(Moment, PushScalerStatus)>,
+    warnings: Warnings,
+}
 
 /// When a status is reported.
 enum Due {
@@ -37,13 +48,99 @@ enum Due {
     At(Moment),
 }
 
-impl PublishedStatus {
-    pub(super) fn last(&self) -> Option<&PushScalerStatus> {
-        self.0.as_ref().map(|(_, status)| status)
+impl Publisher {
+    pub(super) fn new(history: StatusHistory) -> Self {
+        Self {
+            history,
+            unread: None,
+            predecessors_change: None,
+            reported: None,
+            warnings: Warnings::default(),
+        }
+    }
+
+    /// Continues the status of the leader.
+    pub(super) fn follow(&mut self, history: StatusHistory) {
+        self.history = history;
+    }
+
+    /// This aggregator has become the leader.
+    pub(super) fn take_over(&mut self, now: Instant) {
+        self.unread = Some(now);
+        // The status is written again, whatever the previous leader wrote.
+        self.reported = None;
+    }
+
+    /// Whether a status that was read from `start` on is to be continued.
+    pub(super) fn awaits_status(&self, start: Instant) -> bool {
+        self.unread.is_some_and(|since| start >= since)
+    }
+
+    /// Continues the status that the previous leader has written; `None` if there is none. Returns the replica count
+    /// before the oldest change since.
+    pub(super) fn continue_status(&mut self, stored: Option<StoredStatus>) -> Option<i32> {
+        self.unread = None;
+        let stored = stored?;
+        self.history.transitions = stored.transitions;
+        self.history
+            .continue_changes(stored.last_scale_time, stored.changes)
+    }
+
+    /// Records a change of the replica count by an aggregator.
+    pub(super) fn record_change(&mut self, clock: Timestamp, change: OwnChange) {
+        self.predecessors_change = match change.written {
+            Some(written) => {
+                self.history.record_change(clock, written);
+                None
+            }
+            None => Some((change.from, change.to)),
+        };
+    }
+
+    /// Adds the previous leader's last change to the history, unless that leader stored it or its status is unread.
+    /// Returns the replica count before.
+    pub(super) fn record_predecessors_change(&mut self, clock: Timestamp) -> Option<i32> {
+        if self.unread.is_some() {
+            return None;
+        }
+        let (from, to) = self.predecessors_change.take()?;
+        self.history.record_predecessors_change(clock, from, to)
+    }
+
+    /// Publishes a status, if that is due. A follower leaves the history of the conditions as the leader's status has
+    /// it. A new leader reads it first.
+    pub(super) fn publish(
+        &mut self,
+        context: &mut Context,
+        target: &TargetRef,
+        explained: &Explained<'_>,
+        replicas_before: Option<i32>,
+    ) {
+        if !context.leads || self.unread.is_some() {
+            return;
+        }
+        let (history, now) = (&mut self.history, context.clock);
+        let mut status = match *explained {
+            Explained::Decision {
+                generation,
+                decision,
+                conditions,
+            } => history.status(target, generation, decision, conditions, now),
+            Explained::InvalidSpec {
+                generation,
+                problems,
+            } => history.invalid_spec_status(target, generation, problems, now),
+        };
+        status.replicas_before = replicas_before;
+        match self.due(context.now, &status) {
+            Due::Now => context.push(Effect::Status(Box::new(status))),
+            Due::Never => {}
+            Due::At(at) => context.wake_at(at),
+        }
     }
 
     fn due(&self, now: Moment, status: &PushScalerStatus) -> Due {
-        let Some((at, last)) = &self.0 else {
+        let Some((at, last)) = &self.reported else {
             return Due::Now;
         };
         if last == status {
@@ -63,6 +160,36 @@ impl PublishedStatus {
             false => Due::Now,
             true if substance => Due::At(at.plus(interval)),
             true => Due::Never,
+        }
+    }
+
+    /// Records that a status was queued for the API server. One that is dropped instead, because the queue is full, is
+    /// due again.
+    pub(super) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
+        self.reported = Some((now, status));
+    }
+
+    /// Returns the status last reported.
+    pub(super) fn reported(&self) -> Option<&PushScalerStatus> {
+        self.reported.as_ref().map(|(_, status)| status)
+    }
+
+    /// Reports the warnings of a decision.
+    pub(super) fn warn_of(&mut self, context: &mut Context, decision: &Decision) {
+        for warning in self.warnings.due(context.now, decision) {
+            self.warn(context, warning.reason, warning.message);
+        }
+    }
+
+    /// Reports a warning, unless it was reported recently.
+    pub(super) fn warn(&mut self, context: &mut Context, reason: Reason, note: String) {
+        if context.leads && self.warnings.take(context.now, reason, &note) {
+            context.push(Effect::Event(ScalerEvent {
+                warning: true,
+                reason,
+                action: "Scale".to_owned(),
+                note,
+            }));
         }
     }
 }
@@ -111,141 +238,72 @@ impl Warnings {
     }
 }
 
-impl ManagedScaler {
-    /// Publishes a new decision, which could be written if this aggregator `leads`.
-    pub(super) fn publish_decision(
-        &mut self,
-        context: &Context,
-        decision: Decision,
-        leads: bool,
-        effects: &mut Effects,
-    ) {
-        for warning in self.warnings.due(context.now, &decision) {
-            self.warn(context, warning.reason, warning.message, effects);
-        }
-        let decision = Arc::new(decision);
-        effects.push(Effect::Decided(Decided {
-            decision: Arc::clone(&decision),
-            is_new: self.is_new(&decision),
-            leads,
-        }));
-        self.last_decision = Some(decision);
-        self.decided_generation = self.generation;
-        self.record_load(context, effects);
-        self.publish_status(context, effects);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(second: u64) -> Context {
+        let clock = Timestamp::UNIX_EPOCH + Duration::from_secs(second);
+        Context::new(Moment::from_secs(second), Instant::now(), clock, true)
     }
 
-    /// Records the load of each ten seconds once they are complete.
-    fn record_load(&mut self, context: &Context, effects: &mut Effects) {
-        let Some(engine) = &self.engine else { return };
-        for number in self.load_clock.completed(context.now) {
-            let length = u64::from(LOAD_SECONDS);
-            let seconds = number * length..(number + 1) * length;
-            let age = context.now.since(Moment::from_secs(seconds.start));
-            effects.push(Effect::Load(LoadSample {
-                number,
-                start: context.clock.checked_sub(age).unwrap_or_default(),
-                load: engine.measured_load(seconds),
-            }));
-        }
-    }
-
-    /// Publishes the last decision with the current conditions, or what is wrong with the spec.
-    pub(super) fn publish_status(&mut self, context: &Context, effects: &mut Effects) {
-        effects.push(Effect::UpdateMetrics);
-        // A follower leaves the history of the conditions as the leader's status has it. A new leader reads it first.
-        if !context.leads || self.status_unread.is_some() {
-            return;
-        }
-        // The end of a write publishes. Until then the conditions report that the target can be scaled: if all writes
-        // are rejected, the status would never have anything else.
-        if self.replicas.is_writing() {
-            return;
-        }
-        let status = if self.spec_problems.is_empty() {
-            let (Some(decision), Some(engine)) = (&self.last_decision, &self.engine) else {
-                return;
-            };
-            self.status_history.status(
-                &self.target,
-                self.decided_generation,
-                decision,
-                engine.conditions(),
-                context.clock,
-            )
-        } else {
-            self.status_history.invalid_spec_status(
-                &self.target,
-                self.generation,
-                &self.spec_problems,
-                context.clock,
-            )
+    fn publish(publisher: &mut Publisher, second: u64, replicas_before: Option<i32>) -> usize {
+        let mut context = context(second);
+        let target = TargetRef::deployment("models", "torchserve");
+        let explained = Explained::InvalidSpec {
+            generation: Some(1),
+            problems: &[],
         };
-        match self.published.due(context.now, &status) {
-            Due::Now => {
-                effects.push(Effect::Report(Report::Status(StatusReport {
-                    scaler: self.key.clone(),
-                    uid: self.uid.clone(),
-                    status: Box::new(status),
-                })));
-            }
-            Due::Never => {}
-            Due::At(at) => self.wake_at(at, effects),
+        publisher.publish(&mut context, &target, &explained, replicas_before);
+        let (effects, _) = context.take();
+        for effect in &effects {
+            let Effect::Status(status) = effect else {
+                panic!("{effect:?}");
+            };
+            publisher.status_queued(context.now, PushScalerStatus::clone(status));
         }
+        effects.len()
     }
 
-    /// Records that a status was queued for the API server. One that is dropped instead, because the queue is full, is
-    /// due again.
-    pub(crate) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
-        self.published.0 = Some((now, status));
+    #[test]
+    fn a_new_leader_publishes_once_the_status_was_read() {
+        let mut publisher = Publisher::new(StatusHistory::default());
+        assert_eq!(publish(&mut publisher, 1, None), 1);
+        assert_eq!(publish(&mut publisher, 2, None), 0, "it is unchanged");
+        let elected = Instant::now();
+        publisher.take_over(elected);
+        assert!(!publisher.awaits_status(elected - Duration::from_secs(1)));
+        assert!(publisher.awaits_status(elected));
+        assert_eq!(publish(&mut publisher, 3, None), 0);
+        assert_eq!(publisher.continue_status(None), None);
+        assert_eq!(publish(&mut publisher, 3, None), 1);
+        // The replica count before the first change does not wait: the change waits for it.
+        assert_eq!(publish(&mut publisher, 3, Some(2)), 1);
     }
 
-    /// Reports a warning, unless it was reported recently.
-    pub(super) fn warn(
-        &mut self,
-        context: &Context,
-        reason: Reason,
-        note: String,
-        effects: &mut Effects,
-    ) {
-        if context.leads && self.warnings.take(context.now, reason, &note) {
-            let reason = reason.as_str();
-            tracing::warn!(autoscaler = %self.key, reason, note, "autoscaler warning");
-            self.report_event(true, reason, "Scale".to_owned(), note, effects);
-        }
+    #[test]
+    fn the_predecessors_change_is_recorded_once_its_status_was_read() {
+        let mut publisher = Publisher::new(StatusHistory::default());
+        let clock = Timestamp::UNIX_EPOCH;
+        let (from, to, written) = (2, 3, None);
+        publisher.record_change(clock, OwnChange { from, to, written });
+        publisher.take_over(Instant::now());
+        assert_eq!(publisher.record_predecessors_change(clock), None);
+        publisher.continue_status(None);
+        assert_eq!(publisher.record_predecessors_change(clock), Some(2));
+        assert_eq!(publisher.record_predecessors_change(clock), None);
     }
 
-    pub(super) fn report_event(
-        &self,
-        warning: bool,
-        reason: &'static str,
-        action: String,
-        note: String,
-        effects: &mut Effects,
-    ) {
-        effects.push(Effect::Report(Report::Event(EventReport {
-            scaler: self.key.clone(),
-            uid: self.uid.clone(),
-            warning,
-            reason,
-            action,
-            note,
-        })));
-    }
-
-    /// Whether the decision's outcome differs from the last one's.
-    fn is_new(&self, decision: &Decision) -> bool {
-        match (&decision.outcome, self.last_decision.as_ref()) {
-            (Outcome::Scale { .. }, _) | (_, None) => true,
-            (outcome, Some(last)) => *outcome != last.outcome,
-        }
-    }
-
-    /// Returns why the last decision changes the replica count.
-    pub(super) fn last_scale_reason(&self) -> String {
-        match self.last_decision.as_ref().map(|last| &last.outcome) {
-            Some(Outcome::Scale { reason, .. }) => reason.to_string(),
-            _ => String::new(),
-        }
+    #[test]
+    fn identical_warnings_are_reported_every_five_minutes_by_the_leader() {
+        let mut publisher = Publisher::new(StatusHistory::default());
+        let mut warn = |second, leads| {
+            let mut context = context(second);
+            context.leads = leads;
+            publisher.warn(&mut context, Reason::FailedRescale, "no".to_owned());
+            context.take().0.len()
+        };
+        assert_eq!(warn(0, false), 0);
+        assert_eq!([warn(1, true), warn(300, true), warn(301, true)], [1, 0, 1]);
     }
 }

@@ -1,6 +1,6 @@
 //! A scaler without a control loop: inputs and their effects.
 
-use pushscale_api::{PushScalerSpec, PushScalerStatus, ScaleChange, policy_of};
+use pushscale_api::{PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, policy_of};
 use pushscale_decision::{
     Decision, Latency, ModelReading, Pod, Queue, Reading, ServerState, TargetState,
 };
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
+use crate::control_loop::effect::Effect;
 use crate::control_loop::effect::ScaleWrite;
 use crate::event::DeletionFacts;
-use crate::report::Report;
 use crate::scale_target::{Scale, ScaleError, Written};
 
 /// What the tests of the control loop see of a scaler.
@@ -32,11 +32,11 @@ impl ManagedScaler {
     }
 
     pub(crate) fn shared_pods(&self) -> usize {
-        self.shared.len()
+        self.selection.shared_pods()
     }
 
     pub(crate) fn last_decision(&self) -> &Decision {
-        self.last_decision.as_ref().unwrap()
+        self.decisions.last().unwrap()
     }
 
     pub(crate) fn deletes_slow_first(&self, marks_pods: bool) -> bool {
@@ -99,37 +99,24 @@ fn scale(replicas: u32) -> Scale {
 struct Fixture {
     scaler: ManagedScaler,
     context: Context,
-    effects: Effects,
 }
 
 impl Fixture {
     /// Creates a scaler of one pod.
     fn new(leads: bool) -> Self {
-        let context = Context {
-            now: Moment::from_secs(1000),
-            instant: Instant::now(),
-            clock: "2026-03-02T08:00:00Z".parse().unwrap(),
-            leads,
-        };
-        let mut fixture = Self {
-            scaler: ManagedScaler::new(&context, facts(1, json!({}))),
-            context,
-            effects: Effects::new(),
-        };
+        let clock = "2026-03-02T08:00:00Z".parse().unwrap();
+        let mut context = Context::new(Moment::from_secs(1000), Instant::now(), clock, leads);
+        let mut scaler = ManagedScaler::new(context.now, &facts(1, json!({})));
         let read = ScaleRead {
             start: context.instant,
             written_by_us: false,
             scale: Ok(scale(1)),
         };
-        let Self {
-            scaler, effects, ..
-        } = &mut fixture;
-        scaler.apply_scale(&context, read, effects);
-        let uid = PodUid::from(POD);
-        let pod = Pod::running(POD);
-        scaler.apply_pod(context.now, &uid, &pod, DeletionFacts::default(), effects);
-        scaler.pods_listed(context.now, &[uid].into(), effects);
-        fixture
+        scaler.apply_scale(&mut context, read);
+        let (uid, pod) = (PodUid::from(POD), Pod::running(POD));
+        scaler.apply_pod(&mut context, &uid, &pod, DeletionFacts::default());
+        scaler.pods_listed(&mut context, &[uid].into());
+        Self { scaler, context }
     }
 
     fn advance(&mut self, seconds: u64) {
@@ -158,14 +145,14 @@ impl Fixture {
             }],
         };
         self.scaler
-            .learn(now, &POD.into(), now, &Arc::new(reading), &mut self.effects)
+            .learn(&mut self.context, &POD.into(), now, &Arc::new(reading))
             .unwrap();
     }
 
     /// Wakes the scaler. Returns the effects since the last time.
-    fn wake(&mut self) -> Effects {
-        self.scaler.wake(&self.context, LIMITS, &mut self.effects);
-        std::mem::take(&mut self.effects)
+    fn wake(&mut self) -> Vec<Effect> {
+        self.scaler.wake(&mut self.context, LIMITS);
+        self.context.take().0
     }
 
     /// Reports ten times the target latency until a write begins. Returns the write.
@@ -185,9 +172,9 @@ impl Fixture {
     }
 }
 
-fn statuses(effects: Effects) -> Vec<PushScalerStatus> {
+fn statuses(effects: Vec<Effect>) -> Vec<PushScalerStatus> {
     let statuses = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Report(Report::Status(report)) => Some(*report.status),
+        Effect::Status(status) => Some(*status),
         _ => None,
     });
     statuses.collect()
@@ -202,19 +189,22 @@ fn a_write_is_requested_once_and_published_when_it_has_ended() {
     fixture.advance(1);
     fixture.learn(Duration::from_secs(10));
     let effects = fixture.wake();
-    let changes = |effect: &&Effect| matches!(effect, Effect::Write(_) | Effect::Report(_));
+    let changes = |effect: &&Effect| {
+        matches!(
+            effect,
+            Effect::Write(_) | Effect::Status(_) | Effect::Event(_) | Effect::WriteCheckpoint(_)
+        )
+    };
     assert!(
         !effects.iter().any(|effect| changes(&effect)),
         "{effects:?}"
     );
     let outcome = Ok(Written::Done(scale(write.to)));
-    let Fixture {
-        scaler, context, ..
-    } = &mut fixture;
-    let mut effects = Effects::new();
-    scaler.write_finished(context, 1, write.to, outcome, &mut effects);
+    let Fixture { scaler, context } = &mut fixture;
+    scaler.write_finished(context, (1, write.to), None, outcome);
+    let effects = context.take().0;
     let events = effects.iter().filter_map(|effect| match effect {
-        Effect::Report(Report::Event(event)) => Some(event.reason),
+        Effect::Event(event) => Some(event.reason.as_str()),
         _ => None,
     });
     assert_eq!(events.collect::<Vec<_>>(), ["SuccessfulRescale"]);
@@ -235,10 +225,7 @@ fn a_follower_decides_and_changes_nothing() {
                     assert!(!decision.leads);
                     decided += 1;
                 }
-                Effect::Wake { .. }
-                | Effect::ReadCheckpoint(_)
-                | Effect::Load(_)
-                | Effect::UpdateMetrics => {}
+                Effect::ReadCheckpoint(_) | Effect::Load(_) | Effect::UpdateMetrics => {}
                 effect => panic!("{effect:?}"),
             }
         }
@@ -251,12 +238,8 @@ fn mode_off_cancels_a_write_in_flight() {
     let mut fixture = Fixture::new(true);
     let mut write = fixture.overload();
     assert_eq!(write.cancelled.try_recv(), Err(TryRecvError::Empty));
-    let Fixture {
-        scaler,
-        context,
-        effects,
-    } = &mut fixture;
-    assert!(scaler.apply(context, &facts(2, json!({ "mode": "Off" })), effects));
+    let Fixture { scaler, context } = &mut fixture;
+    assert!(scaler.apply(context, &facts(2, json!({ "mode": "Off" }))));
     assert_eq!(write.cancelled.try_recv(), Err(TryRecvError::Closed));
 }
 
@@ -277,39 +260,20 @@ fn a_status_is_reported_until_it_was_queued() {
 #[test]
 fn a_scaler_is_woken_at_the_earliest_of_all_times() {
     let mut fixture = Fixture::new(true);
-    fixture.wake();
-    let now = fixture.context.now;
+    let Fixture { scaler, context } = &mut fixture;
+    let now = context.now;
+    context.take();
+    scaler.wake(context, LIMITS);
+    let (_, wake_at) = context.take();
     let earliest = now.plus(MIN_DECISION_INTERVAL);
-    let due = fixture.scaler.due().unwrap();
+    let due = wake_at.unwrap();
     assert!(due > earliest);
-    let mut effects = Effects::new();
-    for at in [due.plus(Duration::from_secs(1)), now, now] {
-        fixture.scaler.wake_at(at, &mut effects);
+    assert_eq!(scaler.wake_at(due), Some((due, None)));
+    assert_eq!(scaler.wake_at(due.plus(Duration::from_secs(1))), None);
+    assert_eq!(scaler.wake_at(now), Some((earliest, Some(due))));
+    assert_eq!(scaler.wake_at(now), None);
+    for at in [due, now, due] {
+        context.wake_at(at);
     }
-    let [Effect::Wake { at, before }] = effects[..] else {
-        panic!("{effects:?}");
-    };
-    assert_eq!((at, before), (earliest, Some(due)));
-}
-
-#[test]
-fn the_floor_of_a_schedule_is_computed_once_until_it_changes() {
-    let mut fixture = Fixture::new(true);
-    let scaler = &mut fixture.scaler;
-    let schedules = json!({ "schedules": [{
-        "name": "day", "cron": "0 8 * * *", "duration": "8h", "timezone": "UTC", "minReplicas": 2,
-    }] });
-    scaler.apply(&fixture.context, &facts(2, schedules), &mut fixture.effects);
-    let at = |text: &str| text.parse::<Timestamp>().unwrap();
-    for (clock, expected) in [
-        ("2026-03-02T07:59:59Z", None),
-        ("2026-03-02T08:00:00Z", Some(2)),
-        ("2026-03-02T12:00:00Z", Some(2)),
-        ("2026-03-02T16:00:00Z", None),
-        // The clock was set back.
-        ("2026-03-02T15:00:00Z", Some(2)),
-    ] {
-        let floor = scaler.scheduled_floor(at(clock));
-        assert_eq!(floor.replicas, expected, "{clock}");
-    }
+    assert_eq!(context.take().1, Some(now));
 }

@@ -636,8 +636,8 @@ async fn conflicts_are_not_detected_again_while_the_target_of_an_hpa_is_unchange
     // Detecting conflicts would remove this one.
     fixture
         .control_loop
-        .with_scaler(&key("a"), |scaler, context, effects| {
-            scaler.set_conflict(context.now, Some("none".to_owned()), effects);
+        .with_scaler(&key("a"), |scaler, context| {
+            scaler.set_conflict(context, Some("none".to_owned()));
         });
     for _ in 0..1000 {
         fixture.handle(hpa(target("another")));
