@@ -88,7 +88,7 @@ fn sources() -> Vec<Source> {
     files().into_iter().filter(text).map(read).collect()
 }
 
-/// The Rust files that a line mentions, such as `control_loop/decide.rs`.
+/// The Rust files that a line mentions, such as `control_loop/scalers.rs`.
 fn rust_files(line: &str) -> impl Iterator<Item = &str> {
     let words = line.split(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c));
     words.filter(|word| word.contains('/') && word.ends_with(".rs"))

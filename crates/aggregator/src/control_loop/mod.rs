@@ -4,47 +4,49 @@
 //! owner and needs no lock; what the loop shares with other tasks ([`Authenticator`], metrics) has its own.
 
 mod audit;
-mod checkpoint;
-mod decide;
+mod clock;
+mod conflicts;
 mod effect;
-mod execute;
+mod exit;
+mod lists;
 mod managed_scaler;
 mod marks;
 mod observe;
 mod pod_index;
+mod reporter;
+mod requests;
 mod restore;
-mod role;
 mod scale_write;
+mod scalers;
+mod warm_up;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use pushscale_daemon::heartbeat::Heartbeat;
+use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_decision::Moment;
 use pushscale_external_metrics::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::auth::Authenticator;
-use crate::event::{CompetingHpa, Event, Restore};
+use crate::event::{Event, Restore};
 use crate::history::HistorySender;
 use crate::leadership::Leadership;
-use crate::metrics::{Metrics, ScaleWriteOutcome};
-use crate::names::ScalerKey;
+use crate::metrics::Metrics;
 use crate::report::Report;
-use crate::scale_target::{ScaleError, ScaleTarget, Written};
+use crate::scale_target::{ScaleError, ScaleTarget};
 pub use managed_scaler::RecordedSegments;
 
-use checkpoint::CheckpointReads;
-use effect::unix_time;
-use managed_scaler::{ManagedScaler, ScaleRead};
-use marks::MarkReporter;
+use lists::Lists;
+use managed_scaler::ScaleRead;
 use pod_index::PodIndex;
-use role::WarmUp;
+use reporter::Reporter;
+use requests::Requests;
+use scalers::Scalers;
+use warm_up::WarmUp;
 
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
 const MAX_EVENTS_PER_TURN: usize = 256;
@@ -52,42 +54,16 @@ const MAX_EVENTS_PER_TURN: usize = 256;
 /// Maximum time between turns. Each turn records a heartbeat.
 pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
 
-/// The state of all scalers.
+/// Passes events to the scalers that they concern, and wakes those that are due.
 pub(crate) struct ControlLoop {
-    /// When the loop was created, and the time since the Unix epoch then. Moments begin there, so that the times that
-    /// decisions divide a week into are the same for all aggregators.
-    start: (Instant, Duration),
-    scalers: BTreeMap<ScalerKey, ManagedScaler>,
-    due: BTreeSet<(Moment, ScalerKey)>,
+    scalers: Scalers,
     pod_index: PodIndex,
-    competing_hpas: BTreeMap<ScalerKey, Arc<CompetingHpa>>,
-    unlisted: Unlisted,
-    leadership: Leadership,
-    /// The term of this aggregator as the leader in this turn; `None` while it follows.
-    term: Option<u64>,
+    lists: Lists,
+    warm_up: WarmUp,
     /// Makes the watches read all scales and statuses.
     reread: Arc<Notify>,
-    warm_up: WarmUp,
-    scale_target: Arc<dyn ScaleTarget>,
-    events_tx: mpsc::Sender<Event>,
-    reports: mpsc::Sender<Report>,
-    authenticator: Arc<Authenticator>,
-    mark_reporter: MarkReporter,
-    metrics: Metrics,
-    /// The store behind the external metrics; `None` if they are not served.
-    external_metrics: Option<Store>,
-    history: HistorySender,
-    checkpoint_reads: CheckpointReads,
+    checkpoint_failure_log: LogLimiter,
     heartbeat: Heartbeat,
-}
-
-/// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
-#[derive(Debug)]
-struct Unlisted {
-    scalers: bool,
-    competing_hpas: bool,
-    /// Dropped when both have arrived.
-    latch: Option<ReadinessLatch>,
 }
 
 /// What the control loop writes to, and the permission to do so.
@@ -106,48 +82,33 @@ impl ControlLoop {
     /// Creates a control loop without scalers. `listed` is released once everything is listed, `warm` once this
     /// aggregator can take over.
     pub(crate) fn new(
-        Backends {
-            scale_target,
-            events_tx,
-            reports,
-            leadership,
-            reread,
-            external_metrics,
-            history,
-            heartbeat,
-        }: Backends,
+        backends: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
         listed: ReadinessLatch,
         warm: ReadinessLatch,
     ) -> Self {
-        let term = leadership.term();
-        metrics.set_leader(term.is_some());
-        Self {
-            leadership,
-            term,
-            reread,
-            warm_up: WarmUp::new(warm),
-            start: (Instant::now(), unix_time(Timestamp::now())),
-            checkpoint_reads: CheckpointReads::default(),
-            scalers: BTreeMap::new(),
-            due: BTreeSet::new(),
-            pod_index: PodIndex::default(),
-            competing_hpas: BTreeMap::new(),
-            unlisted: Unlisted {
-                scalers: true,
-                competing_hpas: true,
-                latch: Some(listed),
-            },
-            scale_target,
-            events_tx,
-            reports,
-            authenticator,
-            mark_reporter: MarkReporter::new(metrics.clone()),
+        let leadership = backends.leadership;
+        let requests = Requests::new(
+            backends.scale_target,
+            leadership.clone(),
+            backends.events_tx,
+            metrics.clone(),
+        );
+        let reporter = Reporter {
+            reports: backends.reports,
             metrics,
-            external_metrics,
-            history,
-            heartbeat,
+            external_metrics: backends.external_metrics,
+            history: backends.history,
+        };
+        Self {
+            scalers: Scalers::new(leadership, requests, reporter),
+            pod_index: PodIndex::new(authenticator),
+            lists: Lists::new(listed),
+            warm_up: WarmUp::new(warm),
+            reread: backends.reread,
+            checkpoint_failure_log: LogLimiter::default(),
+            heartbeat: backends.heartbeat,
         }
     }
 
@@ -175,8 +136,7 @@ impl ControlLoop {
                 }
             }
             self.decide_due();
-            self.history.send_removals();
-            self.metrics.turn_ended(start.elapsed());
+            self.scalers.reporter.turn_ended(start.elapsed());
             self.heartbeat.beat();
         }
         self.report_at_exit(&mut events).await;
@@ -188,35 +148,27 @@ impl ControlLoop {
             Event::ScalerApplied(facts) => self.apply_scaler(&facts),
             Event::ScalerDeleted(key) => self.remove_scaler(&key),
             Event::ScalersListed(all) => {
-                let deleted: Vec<_> = self
-                    .scalers
-                    .keys()
-                    .filter(|key| !all.contains(*key))
-                    .cloned()
-                    .collect();
+                let mut deleted = self.scalers.keys();
+                deleted.retain(|key| !all.contains(key));
                 for key in deleted {
                     self.remove_scaler(&key);
                 }
-                self.unlisted.scalers = false;
-                self.list_received("PushScalers");
+                self.lists.scalers_listed();
+                self.list_received();
             }
             Event::HpaApplied(hpa) => {
-                // HPAs rewrite their status every 15 s. Only a new target matters.
-                let previous = self
-                    .competing_hpas
-                    .insert(hpa.key.clone(), Arc::clone(&hpa));
-                if previous.is_none_or(|previous| previous.target != hpa.target) {
+                if self.scalers.competitors.apply(hpa) {
                     self.detect_conflicts();
                 }
             }
             Event::HpaDeleted(key) => {
-                self.competing_hpas.remove(&key);
+                self.scalers.competitors.remove(&key);
                 self.detect_conflicts();
             }
             Event::HpasListed(all) => {
-                self.competing_hpas.retain(|key, _| all.contains(key));
-                self.unlisted.competing_hpas = false;
-                self.list_received("HorizontalPodAutoscalers");
+                self.scalers.competitors.retain(&all);
+                self.lists.hpas_listed();
+                self.list_received();
             }
             Event::TargetRead {
                 watch,
@@ -229,9 +181,12 @@ impl ControlLoop {
                     written_by_us,
                     scale,
                 };
-                self.apply_scale(&watch, read);
+                self.scalers
+                    .with_watched(&watch, |scaler, context| scaler.apply_scale(context, read));
             }
-            Event::StatusesRead { start, statuses } => self.statuses_read(start, statuses),
+            Event::StatusesRead { start, statuses } => {
+                self.scalers.statuses_read(start, statuses);
+            }
             Event::PodApplied {
                 watch,
                 uid,
@@ -240,7 +195,10 @@ impl ControlLoop {
             } => self.apply_pod(&watch, uid, &pod, deletion),
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
-            Event::PodsUnknown { watch, why } => self.pods_unknown(&watch, why),
+            Event::PodsUnknown { watch, why } => {
+                self.scalers
+                    .with_watched(&watch, |scaler, context| scaler.pods_unknown(context, why));
+            }
             Event::CheckpointRead { watch, outcome } => self.checkpoint_read(&watch, outcome),
             // The end of the turn compares the term.
             Event::Promoted => {}
@@ -255,10 +213,13 @@ impl ControlLoop {
                 outcome,
             } => {
                 if let Err(ScaleError::Cancelled { .. }) = outcome {
-                    self.unmark_cancelled(&watch.scaler, &target, marked);
+                    self.scalers
+                        .unmark_cancelled(&watch.scaler, &target, marked);
                 }
-                self.count_write(newest_reading, &outcome);
-                self.with_watched_scaler(&watch, |scaler, context| {
+                let now = self.scalers.clock.now();
+                let reporter = &self.scalers.reporter;
+                reporter.write_finished(now, newest_reading, &outcome);
+                self.scalers.with_watched(&watch, |scaler, context| {
                     scaler.write_finished(context, (from, to), marks_forbidden, outcome);
                 });
             }
@@ -269,97 +230,73 @@ impl ControlLoop {
                 outcome,
             } => {
                 if let Restore::Written(replicas) = restore {
-                    self.report_restored(&watch.scaler, uid, replicas);
+                    self.scalers.reporter.restored(&watch.scaler, uid, replicas);
                 }
-                self.with_watched_scaler(&watch, |scaler, context| {
+                self.scalers.with_watched(&watch, |scaler, context| {
                     let is_restored = restore != Restore::NotDue;
                     scaler.finalizers_set(context, is_restored, outcome);
                 });
             }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
-                let now = self.now();
-                let scaler = self.scalers.get_mut(&scaler);
-                reply.send(scaler.map(|scaler| scaler.recordings(now))).ok();
+                let recordings = self
+                    .scalers
+                    .with(&scaler, |scaler, context| scaler.recordings(context.now));
+                reply.send(recordings).ok();
             }
             Event::ViewRequested { scaler, reply } => {
                 let scaler = self.scalers.get(&scaler);
-                let view = scaler.map(|scaler| scaler.view(self.now()));
+                let view = scaler.map(|scaler| scaler.view(self.scalers.clock.now()));
                 reply.send(view).ok();
             }
             Event::NamesRequested(reply) => {
-                reply.send(self.keys()).ok();
+                reply.send(self.scalers.keys()).ok();
             }
         }
     }
 
-    /// Counts a write of the replica count, which this reading caused.
-    fn count_write(&self, newest_reading: Option<Moment>, outcome: &Result<Written, ScaleError>) {
-        self.metrics.scale_written(match outcome {
-            Ok(Written::Done(_)) => ScaleWriteOutcome::Written,
-            Ok(Written::Conflict(_)) => ScaleWriteOutcome::Conflict,
-            Err(ScaleError::Cancelled { .. }) => return,
-            Err(_) => ScaleWriteOutcome::Failed,
-        });
-        if let (Some(taken), Ok(Written::Done(_))) = (newest_reading, outcome) {
-            self.metrics.reacted(self.now().since(taken));
+    fn list_received(&mut self) {
+        if self.lists.are_complete() {
+            self.scalers.reporter.listed();
         }
-    }
-
-    fn list_received(&mut self, kind: &str) {
-        let complete = !self.is_unlisted();
-        if complete {
-            self.unlisted.latch = None;
-            if let Some(store) = &self.external_metrics {
-                store.set_listed();
-            }
-        }
-        tracing::debug!(kind, complete, "list received");
         self.detect_conflicts();
-        for key in self.keys() {
-            self.wake(&key);
+        self.scalers.wake_all();
+    }
+
+    /// Detects targets that two autoscalers write, once everything is listed.
+    fn detect_conflicts(&mut self) {
+        if self.lists.are_complete() {
+            self.scalers.detect_conflicts();
         }
     }
 
-    /// Whether this aggregator leads in this turn.
-    fn leads(&self) -> bool {
-        self.term.is_some()
+    /// Decides for each scaler that is due.
+    fn decide_due(&mut self) {
+        self.update_role();
+        if !self.lists.are_complete() {
+            return;
+        }
+        // With thousands of scalers, a turn may take long without being stalled.
+        let heartbeat = &self.heartbeat;
+        self.scalers.wake_due(|| heartbeat.beat());
+        self.warm_up
+            .update(Instant::now(), || self.scalers.are_warm());
+        self.scalers.count_known(self.pod_index.len());
     }
 
-    fn now(&self) -> Moment {
-        let (start, unix) = self.start;
-        Moment::at(unix + start.elapsed())
-    }
-
-    /// Whether a list has not arrived yet.
-    fn is_unlisted(&self) -> bool {
-        self.unlisted.scalers || self.unlisted.competing_hpas
+    fn update_role(&mut self) {
+        if self.scalers.update_role() {
+            self.reread.notify_one();
+        }
     }
 
     /// Returns when the next turn begins without an event: when a scaler is due, and after [`MAX_IDLE`] at the latest.
     fn next_due(&self) -> Instant {
+        let due = self.scalers.next_due();
+        let due = due.filter(|_| self.lists.are_complete());
         let idle = Instant::now() + MAX_IDLE;
-        let decision = match self.due.first() {
-            Some((moment, _)) if !self.is_unlisted() => {
-                let (start, unix) = self.start;
-                idle.min(start + moment.since_origin().saturating_sub(unix))
-            }
-            _ => idle,
-        };
-        self.warm_up
-            .deadline()
-            .into_iter()
-            .fold(decision, Instant::min)
-    }
-
-    /// Returns the names of all scalers.
-    fn keys(&self) -> Vec<ScalerKey> {
-        self.scalers.keys().cloned().collect()
-    }
-
-    /// Wakes the scaler in this turn, or as soon as it may decide again.
-    fn wake(&mut self, key: &ScalerKey) {
-        self.with_scaler(key, |_, context| context.wake_at(context.now));
+        let others = due.into_iter().chain(self.warm_up.deadline());
+        others.fold(idle, Instant::min)
     }
 }
 

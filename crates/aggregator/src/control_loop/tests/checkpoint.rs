@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::checkpoint;
+use crate::control_loop::effect::unix_time;
 use crate::report::{CheckpointReport, StoredCheckpoint};
 
 const INTERVAL: Duration = Duration::from_secs(600);

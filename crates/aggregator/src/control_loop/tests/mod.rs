@@ -1,6 +1,6 @@
 //! The control loop without a cluster: the tests send the events, and writes are recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -17,6 +17,7 @@ use pushscale_external_metrics::Sample;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::managed_scaler::ManagedScaler;
 use super::*;
 use crate::auth::PodIdentity;
 use crate::event::{
@@ -24,7 +25,7 @@ use crate::event::{
     StoredStatus, Verdict, WatchId,
 };
 use crate::history::{History, ScalerHistory};
-use crate::names::TargetRef;
+use crate::names::{ScalerKey, TargetRef};
 use crate::report::EventReport;
 use crate::run::STALLED_AFTER;
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
@@ -257,7 +258,7 @@ impl Fixture {
             readiness.latch(),
         );
         // Which intervals of ten seconds a test sees must not depend on the time of day.
-        control_loop.start.1 = Duration::from_secs(1_800_000_000);
+        control_loop.scalers.clock.unix = Duration::from_secs(1_800_000_000);
         Self {
             control_loop,
             events,
@@ -387,7 +388,7 @@ impl Fixture {
     /// Returns the history of a scaler, with everything that was sent to it.
     fn recorded(&mut self, name: &str) -> Arc<ScalerHistory> {
         while (&mut self.history_task).now_or_never().is_none()
-            && !self.control_loop.history.is_idle()
+            && !self.control_loop.scalers.reporter.history.is_idle()
         {}
         self.history.get(&key(name)).unwrap()
     }
@@ -431,7 +432,7 @@ impl Fixture {
                 reading: Reading {
                     source: 1,
                     sequence: self.sequence,
-                    clock: self.control_loop.now().since_origin(),
+                    clock: self.control_loop.scalers.clock.now().since_origin(),
                     fresh_for: Duration::from_secs(3),
                     terminating,
                     server: ServerState::Ready,
@@ -445,7 +446,7 @@ impl Fixture {
     }
 
     fn scaler(&self, name: &str) -> &ManagedScaler {
-        &self.control_loop.scalers[&key(name)]
+        self.control_loop.scalers.get(&key(name)).unwrap()
     }
 
     fn conflict(&self, name: &str) -> Option<&str> {
@@ -557,7 +558,7 @@ async fn a_status_that_found_the_queue_full_is_reported_once_there_is_room() {
             note: String::new(),
         })
     };
-    while fixture.control_loop.reports.try_send(other()).is_ok() {}
+    while fixture.control_loop.scalers.reporter.report(other()) {}
     assert!(fixture.push("pod-0", 0).is_accepted());
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.last_status("a")["pods"]["fresh"], 0);
@@ -636,7 +637,8 @@ async fn conflicts_are_not_detected_again_while_the_target_of_an_hpa_is_unchange
     // Detecting conflicts would remove this one.
     fixture
         .control_loop
-        .with_scaler(&key("a"), |scaler, context| {
+        .scalers
+        .with(&key("a"), |scaler, context| {
             scaler.set_conflict(context, Some("none".to_owned()));
         });
     for _ in 0..1000 {
@@ -907,9 +909,14 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
 async fn a_scaler_has_series_until_it_is_deleted() {
     let mut fixture = Fixture::start();
     let mut registry = Registry::default();
-    let metrics = fixture.control_loop.metrics.clone();
-    fixture.control_loop.metrics = metrics.with_scaler_metrics(&mut registry);
-    fixture.control_loop.metrics.set_leader(true);
+    let metrics = fixture.control_loop.scalers.reporter.metrics.clone();
+    fixture.control_loop.scalers.reporter.metrics = metrics.with_scaler_metrics(&mut registry);
+    fixture
+        .control_loop
+        .scalers
+        .reporter
+        .metrics
+        .set_leader(true);
     let scrape = || {
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();

@@ -33,7 +33,7 @@ impl Fixture {
 
     /// Returns the changes that the engine has recorded as our own.
     fn recorded_writes(&mut self) -> Vec<(u32, u32)> {
-        let now = self.control_loop.now();
+        let now = self.control_loop.scalers.clock.now();
         let scaler = self.control_loop.scalers.get_mut(&key("a")).unwrap();
         let segments = scaler.recordings(now);
         let recordings = segments.recordings("a");

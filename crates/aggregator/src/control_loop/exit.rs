@@ -1,38 +1,16 @@
 //! Reads of checkpoints, and what is reported before the exit.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_decision::Checkpoint;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::ControlLoop;
-use super::execute::checkpoint_report;
 use super::managed_scaler::ManagedScaler;
 use crate::event::{Event, WatchId};
 use crate::names::ScalerKey;
 use crate::scale_target::ScaleError;
-
-/// Maximum concurrent reads.
-const MAX_READS: usize = 4;
-
-/// What the reads of all scalers share.
-#[derive(Debug)]
-pub(super) struct CheckpointReads {
-    pub(super) permits: Arc<Semaphore>,
-    failure_log: LogLimiter,
-}
-
-impl Default for CheckpointReads {
-    fn default() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(MAX_READS)),
-            failure_log: LogLimiter::default(),
-        }
-    }
-}
 
 impl ControlLoop {
     pub(super) fn checkpoint_read(
@@ -41,10 +19,10 @@ impl ControlLoop {
         outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     ) {
         let failure = outcome.as_ref().err().cloned();
-        let is_watched = self.with_watched_scaler(watch, |scaler, context| {
+        let is_watched = self.scalers.with_watched(watch, |scaler, context| {
             scaler.checkpoint_read(context, outcome);
         });
-        let log = &self.checkpoint_reads.failure_log;
+        let log = &self.checkpoint_failure_log;
         if is_watched.is_some()
             && let Some(error) = failure
             && let Some(left_out) = log.allow(Instant::now().into_std())
@@ -61,19 +39,18 @@ impl ControlLoop {
     pub(super) async fn report_at_exit(&mut self, events: &mut mpsc::Receiver<Event>) {
         // This aggregator may have become the leader since the last turn.
         self.update_role();
-        if !self.leads() {
+        if !self.scalers.leads() {
             return;
         }
         let mut unread = BTreeSet::new();
-        let keys: Vec<_> = self.scalers.keys().cloned().collect();
-        for key in keys {
+        for key in self.scalers.keys() {
             if self.finish_read(&key) {
                 unread.insert(key);
             } else {
                 self.report_last_checkpoint(&key).await;
             }
         }
-        while !unread.is_empty() || self.is_writing() {
+        while !unread.is_empty() || self.scalers.is_writing() {
             let Some(event) = events.recv().await else {
                 return;
             };
@@ -94,25 +71,20 @@ impl ControlLoop {
         }
     }
 
-    fn is_writing(&self) -> bool {
-        self.scalers.values().any(ManagedScaler::is_writing)
-    }
-
     /// Begins the read of a checkpoint if it is due. Returns whether one is in progress.
     fn finish_read(&mut self, key: &ScalerKey) -> bool {
-        self.with_scaler(key, |scaler, context| scaler.finish_read(context))
-            .unwrap_or(false)
+        let is_reading = self.scalers.with(key, ManagedScaler::finish_read);
+        is_reading.unwrap_or(false)
     }
 
     /// Reports what this scaler has learned, if its checkpoint was read.
     async fn report_last_checkpoint(&self, key: &ScalerKey) {
-        let context = self.context();
+        let context = self.scalers.context();
         if let Some(scaler) = self.scalers.get(key)
             && let Some(learned) = scaler.last_checkpoint(&context)
-            && let report = checkpoint_report(key, scaler, learned, true)
-            && self.reports.send(report).await.is_err()
         {
-            tracing::debug!(autoscaler = %key, "checkpoint not written: the reports ended first");
+            let reporter = &self.scalers.reporter;
+            reporter.last_checkpoint(key, scaler, learned).await;
         }
     }
 }
