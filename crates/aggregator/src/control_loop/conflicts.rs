@@ -44,7 +44,7 @@ pub(super) fn conflicts(
 ) -> Vec<(ScalerKey, Option<String>)> {
     let mut writers: HashMap<_, Vec<&ScalerKey>> = HashMap::new();
     for (key, scaler) in scalers.iter().filter(|(_, scaler)| scaler.writes()) {
-        let target = scaler.target().object();
+        let target = scaler.id.target.object();
         writers.entry(target).or_default().push(key);
     }
     let mut hpas: HashMap<_, &ScalerKey> = HashMap::new();
@@ -53,7 +53,7 @@ pub(super) fn conflicts(
     }
     let mut changed = Vec::new();
     for (key, scaler) in scalers {
-        let target = scaler.target().object();
+        let target = scaler.id.target.object();
         let other = writers
             .get(&target)
             .and_then(|writers| writers.iter().find(|other| **other != key));
@@ -63,7 +63,7 @@ pub(super) fn conflicts(
             (None, Some(hpa)) => Some(format!("HorizontalPodAutoscaler {hpa}")),
             (None, None) => None,
         };
-        if scaler.conflicts_with() != conflicts_with.as_deref() {
+        if scaler.object.conflicts_with() != conflicts_with.as_deref() {
             changed.push((key.clone(), conflicts_with));
         }
     }

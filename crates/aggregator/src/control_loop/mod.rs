@@ -196,8 +196,9 @@ impl ControlLoop {
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodsUnknown { watch, why } => {
-                self.scalers
-                    .with_watched(&watch, |scaler, context| scaler.pods_unknown(context, why));
+                self.scalers.with_watched(&watch, |scaler, context| {
+                    scaler.object.pods_unknown(context, why)
+                });
             }
             Event::CheckpointRead { watch, outcome } => self.checkpoint_read(&watch, outcome),
             // The end of the turn compares the term.
@@ -239,9 +240,9 @@ impl ControlLoop {
             }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
-                let recordings = self
-                    .scalers
-                    .with(&scaler, |scaler, context| scaler.recordings(context.now));
+                let recordings = self.scalers.with(&scaler, |scaler, context| {
+                    scaler.decisions.recordings(context.now)
+                });
                 reply.send(recordings).ok();
             }
             Event::ViewRequested { scaler, reply } => {

@@ -16,7 +16,7 @@ impl ControlLoop {
         // A scaler that was recreated under the same name, or that has another target: what was learned before does not
         // apply.
         let known = self.scalers.get(&facts.key);
-        if known.is_some_and(|scaler| !scaler.is_of(facts)) {
+        if known.is_some_and(|scaler| !scaler.id.is_of(facts)) {
             self.remove_scaler(&facts.key);
         }
         if self.scalers.apply(facts) {
@@ -28,7 +28,7 @@ impl ControlLoop {
         let Some(scaler) = self.scalers.remove(key) else {
             return;
         };
-        for uid in scaler.pod_uids() {
+        for uid in scaler.object.pod_uids() {
             self.remove_from_index(key, &uid);
         }
         self.detect_conflicts();
@@ -62,9 +62,9 @@ impl ControlLoop {
     }
 
     pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
-        let deleted = self
-            .scalers
-            .with_watched(watch, |scaler, context| scaler.pods_listed(context, uids));
+        let deleted = self.scalers.with_watched(watch, |scaler, context| {
+            scaler.object.pods_listed(context, uids)
+        });
         for uid in deleted.unwrap_or_default() {
             self.delete_pod(watch, &uid);
         }

@@ -75,7 +75,7 @@ impl Reporter {
     ) {
         if has_changed {
             self.history
-                .applied(scaler.subject(), scaler.spec_problems());
+                .applied(&scaler.id.subject, scaler.decisions.problem_texts());
         }
         if let Some(store) = &self.external_metrics {
             let (labels, target) = (facts.labels.clone(), &facts.target);
@@ -102,11 +102,11 @@ impl Reporter {
     ) {
         let report = Report::Status(StatusReport {
             scaler: key.clone(),
-            uid: scaler.uid().to_owned(),
+            uid: scaler.id.uid.clone(),
             status: status.clone(),
         });
         if self.report(report) {
-            scaler.status_queued(context.now, *status);
+            scaler.publisher.status_queued(context.now, *status);
         }
     }
 
@@ -174,15 +174,15 @@ impl Reporter {
             DecisionOutcome::Following
         });
         self.history
-            .decided(scaler.subject(), decision, decided.is_new);
+            .decided(&scaler.id.subject, decision, decided.is_new);
         // A follower decides too, but its decisions have no effect.
         if decided.is_new && context.leads {
-            audit::log(key, scaler.target(), decision);
+            audit::log(key, &scaler.id.target, decision);
         }
     }
 
     pub(super) fn load(&mut self, scaler: &ManagedScaler, sample: LoadSample) {
-        self.history.load(scaler.subject(), sample);
+        self.history.load(&scaler.id.subject, sample);
     }
 
     /// Exports the last decision, the current conditions, and the load of the pods.
@@ -192,10 +192,12 @@ impl Reporter {
         key: &ScalerKey,
         scaler: &ManagedScaler,
     ) {
-        self.metrics.record_scaler(key, || scaler.sample());
+        self.metrics
+            .record_scaler(key, || scaler.decisions.sample());
         if let Some(store) = &self.external_metrics
-            && let Some(sample) = scaler.external_sample(context)
+            && let Some(at_zero) = scaler.object.is_at_zero()
         {
+            let sample = scaler.decisions.external_sample(context, at_zero);
             store.record(&key.namespace, &key.name, sample);
         }
     }
@@ -215,8 +217,8 @@ fn checkpoint_report(
     } = learned;
     Report::Checkpoint(CheckpointReport {
         scaler: key.clone(),
-        uid: scaler.uid().to_owned(),
-        target: scaler.target().clone(),
+        uid: scaler.id.uid.clone(),
+        target: scaler.id.target.clone(),
         at,
         checkpoint,
         is_last,

@@ -63,7 +63,7 @@ impl Requests {
             newest_reading,
             cancelled,
         } = write;
-        let (target, watch) = (scaler.target().clone(), scaler.watch().clone());
+        let (target, watch) = (scaler.id.target.clone(), scaler.id.watch.clone());
         let scale_target = Arc::clone(&self.scale_target);
         let leadership = self.leadership.clone();
         let events = self.events.clone();
@@ -117,8 +117,8 @@ impl Requests {
         } = change;
         let scale_target = Arc::clone(&self.scale_target);
         let leadership = self.leadership.clone();
-        let (target, watch) = (scaler.target().clone(), scaler.watch().clone());
-        let uid = scaler.uid().to_owned();
+        let (target, watch) = (scaler.id.target.clone(), scaler.id.watch.clone());
+        let uid = scaler.id.uid.clone();
         let (events, metrics) = (self.events.clone(), self.metrics.clone());
         tokio::spawn(async move {
             let mut restored = Restore::NotDue;
@@ -146,8 +146,8 @@ impl Requests {
 
     /// Reads the checkpoint. Ends with [`Event::CheckpointRead`].
     pub(super) fn read_checkpoint(&self, scaler: &ManagedScaler, stored: StoredCheckpoint) {
-        let (watch, uid) = (scaler.watch().clone(), scaler.uid().to_owned());
-        let target = scaler.target().clone();
+        let (watch, uid) = (scaler.id.watch.clone(), scaler.id.uid.clone());
+        let target = scaler.id.target.clone();
         let scale_target = Arc::clone(&self.scale_target);
         let (events, metrics) = (self.events.clone(), self.metrics.clone());
         let permits = Arc::clone(&self.checkpoint_reads);

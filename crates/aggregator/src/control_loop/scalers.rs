@@ -90,7 +90,7 @@ impl Scalers {
         f: impl FnOnce(&mut ManagedScaler, &mut Context) -> T,
     ) -> Option<T> {
         let scaler = self.all.get(&watch.scaler)?;
-        if scaler.watch() != watch {
+        if scaler.id.watch != *watch {
             return None;
         }
         self.with(&watch.scaler, f)
@@ -106,7 +106,7 @@ impl Scalers {
         let scaler = self.all.get_mut(key)?;
         let output = f(scaler, context);
         let (effects, wake_at) = context.take();
-        if let Some((at, before)) = wake_at.and_then(|at| scaler.wake_at(at)) {
+        if let Some((at, before)) = wake_at.and_then(|at| scaler.wakes.wake_at(at)) {
             if let Some(before) = before {
                 self.due.remove(&(before, key.clone()));
             }
@@ -132,7 +132,7 @@ impl Scalers {
             (Effect::ReadCheckpoint(stored), _) => requests.read_checkpoint(scaler, stored),
             (Effect::WriteCheckpoint(learned), _) => reporter.checkpoint(key, scaler, learned),
             (Effect::Status(status), _) => reporter.status(context, scaler, key, status),
-            (Effect::Event(event), _) => reporter.event(key, scaler.uid().to_owned(), event),
+            (Effect::Event(event), _) => reporter.event(key, scaler.id.uid.clone(), event),
             (Effect::Decided(decided), _) => reporter.decided(context, key, scaler, &decided),
             (Effect::Load(sample), _) => reporter.load(scaler, sample),
             (Effect::UpdateMetrics, _) => reporter.update_metrics(context, key, scaler),
@@ -159,8 +159,8 @@ impl Scalers {
             return;
         };
         let mut writing = self.others_writing(key, scaler);
-        if writing.all(|(_, other)| other.conflicts_with().is_some()) {
-            self.remove_marks(key, scaler.target(), pods);
+        if writing.all(|(_, other)| other.object.conflicts_with().is_some()) {
+            self.remove_marks(key, &scaler.id.target, pods);
         }
     }
 
@@ -169,8 +169,8 @@ impl Scalers {
     pub(super) fn unmark_cancelled(&self, key: &ScalerKey, target: &TargetRef, pods: Vec<PodRef>) {
         let writes = |scaler: &ManagedScaler| {
             scaler.writes()
-                && scaler.conflicts_with().is_none()
-                && scaler.target().is_same_object(target)
+                && scaler.object.conflicts_with().is_none()
+                && scaler.id.target.is_same_object(target)
         };
         if !self.all.values().any(writes) {
             self.remove_marks(key, target, pods);
@@ -189,7 +189,7 @@ impl Scalers {
     fn other_writer(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<String> {
         match self.others_writing(key, scaler).next() {
             Some((other, _)) => Some(format!("PushScaler {other}")),
-            None => self.competitors.writer_of(scaler.target()),
+            None => self.competitors.writer_of(&scaler.id.target),
         }
     }
 
@@ -201,7 +201,7 @@ impl Scalers {
         scaler: &ManagedScaler,
     ) -> impl Iterator<Item = (&ScalerKey, &ManagedScaler)> {
         self.all.iter().filter(move |(other, found)| {
-            *other != key && found.writes() && found.target().is_same_object(scaler.target())
+            *other != key && found.writes() && found.id.target.is_same_object(&scaler.id.target)
         })
     }
 
@@ -209,7 +209,7 @@ impl Scalers {
     pub(super) fn detect_conflicts(&mut self) {
         for (key, conflicts_with) in conflicts(&self.all, &self.competitors) {
             self.with(&key, |scaler, context| {
-                scaler.set_conflict(context, conflicts_with);
+                scaler.object.set_conflict(context, conflicts_with);
             });
         }
     }
@@ -239,10 +239,10 @@ impl Scalers {
     }
 
     pub(super) fn remove(&mut self, key: &ScalerKey) -> Option<ManagedScaler> {
-        let marked = self.all.get(key)?.marked();
+        let marked = self.all.get(key)?.object.marked();
         self.unmark(key, marked);
         let scaler = self.all.remove(key)?;
-        if let Some(due) = scaler.due() {
+        if let Some(due) = scaler.wakes.due() {
             self.due.remove(&(due, key.clone()));
         }
         self.reporter.removed(key);
@@ -296,7 +296,7 @@ impl Scalers {
     ) {
         for key in self.keys() {
             self.with(&key, |scaler, context| {
-                if scaler.awaits_status(start) {
+                if scaler.publisher.awaits_status(start) {
                     scaler.continue_status(context, statuses.remove(&key));
                 }
             });
@@ -317,22 +317,22 @@ impl Scalers {
 
     /// Whether a write of a replica count is in flight.
     pub(super) fn is_writing(&self) -> bool {
-        self.all.values().any(ManagedScaler::is_writing)
+        self.all.values().any(|scaler| scaler.object.is_writing())
     }
 
     /// Records for each of the pod's scalers whether the pod also belongs to another object that is scaled. Several
     /// scalers of one object see the same pods; whether they conflict depends on their modes.
     pub(super) fn update_shared(&mut self, uid: &PodUid, scalers: &BTreeSet<ScalerKey>) {
         for key in scalers {
-            let Some(target) = self.all.get(key).map(ManagedScaler::target) else {
+            let Some(target) = self.all.get(key).map(|scaler| &scaler.id.target) else {
                 continue;
             };
             let other = scalers.iter().find(|other| {
                 let other = self.all.get(*other);
-                other.is_some_and(|other| !other.target().is_same_object(target))
+                other.is_some_and(|other| !other.id.target.is_same_object(target))
             });
             if let Some(scaler) = self.all.get_mut(key) {
-                scaler.set_shared(uid, other.cloned());
+                scaler.object.set_shared(uid, other.cloned());
             }
         }
     }

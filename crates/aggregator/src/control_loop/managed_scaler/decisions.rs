@@ -9,6 +9,8 @@ use pushscale_decision::{
     Conditions, Decision, FleetLoad, Hold, Mode, Moment, Outcome, Pod, PodUid, TargetState,
 };
 
+use pushscale_external_metrics::Sample;
+
 use super::RecordedSegments;
 use super::floor::ScheduledFloor;
 use super::load_clock::LoadClock;
@@ -19,7 +21,7 @@ use crate::history::{LOAD_SECONDS, LoadSample};
 use crate::metrics::ScalerSample;
 
 /// The engine of one scaler and its last decision.
-pub(super) struct Decisions {
+pub(crate) struct Decisions {
     /// The generation of the spec.
     generation: Option<i64>,
     /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
@@ -107,6 +109,11 @@ impl Decisions {
     /// Returns what is wrong with the spec.
     pub(super) fn spec_problems(&self) -> &[SpecProblem] {
         &self.spec_problems
+    }
+
+    /// Returns what is wrong with the spec, as text.
+    pub(crate) fn problem_texts(&self) -> Vec<String> {
+        self.spec_problems.iter().map(ToString::to_string).collect()
     }
 
     pub(super) fn engine(&self) -> Option<&Recorder> {
@@ -202,7 +209,7 @@ impl Decisions {
     }
 
     /// Returns the last decision and the current conditions, for the metrics.
-    pub(super) fn sample(&self) -> ScalerSample {
+    pub(crate) fn sample(&self) -> ScalerSample {
         let (decision, current) = match self.explained() {
             Some(Explained::InvalidSpec { .. }) => {
                 let mut sample = ScalerSample::default();
@@ -229,16 +236,24 @@ impl Decisions {
         }
     }
 
-    /// Returns the load of the pods. A scaler whose spec was never valid has measured none.
-    pub(super) fn load(&self, now: Moment) -> FleetLoad {
-        self.engine()
-            .map(|engine| engine.load(now))
-            .unwrap_or_default()
+    /// Returns the last decision and the load of the pods, for the external metrics. A scaler whose spec was never
+    /// valid has measured no pods. The last decision may be older than `at_zero`, whether the target is scaled to
+    /// zero: with an invalid spec nothing is decided.
+    pub(crate) fn external_sample(&self, context: &Context, at_zero: bool) -> Sample {
+        let load = self.engine().map(|engine| engine.load(context.now));
+        let load = load.unwrap_or_default();
+        Sample {
+            decided: context.instant,
+            timestamp: context.clock,
+            desired: self.desired(&load),
+            at_zero,
+            load,
+        }
     }
 
     /// Returns the desired replicas for the external metrics, or why there are none. If nothing was computed, the
     /// current replicas are not a recommendation, unless there is nothing to measure yet.
-    pub(super) fn desired(&self, load: &FleetLoad) -> Result<u32, Arc<str>> {
+    fn desired(&self, load: &FleetLoad) -> Result<u32, Arc<str>> {
         if let Some(problem) = self.spec_problems.first() {
             return Err(Arc::from(format!("its spec is invalid: {problem}")));
         }
@@ -259,7 +274,7 @@ impl Decisions {
     }
 
     /// Returns the recorded decisions.
-    pub(super) fn recordings(&mut self, now: Moment) -> RecordedSegments {
+    pub(crate) fn recordings(&mut self, now: Moment) -> RecordedSegments {
         match &mut self.engine {
             Some(engine) => engine.recordings(now),
             None => RecordedSegments(Vec::new()),

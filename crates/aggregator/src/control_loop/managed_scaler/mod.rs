@@ -8,6 +8,7 @@ mod decide;
 mod decisions;
 mod deletion_order;
 mod floor;
+mod identity;
 mod load_clock;
 mod observe;
 mod on_delete;
@@ -16,69 +17,46 @@ mod recorder;
 mod replicas;
 mod segment;
 mod selection;
+mod target_object;
 #[cfg(test)]
 mod tests;
+mod wakes;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::PushScalerStatus;
-use pushscale_decision::{Checkpoint, Moment, PodUid, TargetState};
-use pushscale_external_metrics::Sample;
-use tokio::time::Instant;
+use pushscale_decision::{Checkpoint, Moment};
 
 pub(super) use decide::Limits;
 pub(super) use replicas::{Cancelled, ScaleRead};
 pub use segment::RecordedSegments;
 
 use super::effect::{Context, Learned};
-use crate::event::{ScalerFacts, StoredStatus, WatchId};
-use crate::history::ScalerSubject;
-use crate::metrics::ScalerSample;
-use crate::names::{ScalerKey, TargetRef};
-use crate::scale_target::{PodRef, ScaleError};
+use crate::event::{ScalerFacts, StoredStatus};
+use crate::scale_target::ScaleError;
 use crate::status::StatusHistory;
 use crate::view::ScalerView;
 use checkpoint::CheckpointState;
 use decisions::Decisions;
-use deletion_order::DeletionOrder;
+use identity::Identity;
 use on_delete::OnDelete;
 use publish::Publisher;
-use replicas::Replicas;
-use selection::Selection;
+use target_object::TargetObject;
+use wakes::Wakes;
 
-/// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
-/// stabilization windows keep every decision.
-const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The state of one PushScaler. Each part owns its own; this type passes the inputs on, and what follows from one part
-/// for another.
+/// The state of one PushScaler. Each part owns its own, and handles the inputs that concern it alone; this type passes
+/// on the others, and what follows from one part for another.
 pub(super) struct ManagedScaler {
-    key: ScalerKey,
-    /// Its name and target in the history.
-    subject: Arc<ScalerSubject>,
-    uid: String,
-    target: TargetRef,
-    watch: WatchId,
+    pub(super) id: Identity,
     /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
     writes: bool,
-    /// The other autoscaler that writes the same target.
-    conflicts_with: Option<String>,
-    replicas: Replicas,
-    selection: Selection,
-    deletion_order: DeletionOrder,
-    /// When the newest reading since the last write was taken.
-    newest_reading: Option<Moment>,
-    decisions: Decisions,
-    /// When the next decision is due.
-    due: Option<Moment>,
-    /// When the last decision was made.
-    decided: Option<Moment>,
+    pub(super) object: TargetObject,
+    pub(super) decisions: Decisions,
+    pub(super) wakes: Wakes,
     on_delete: OnDelete,
     checkpoint: CheckpointState,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
 }
 
 fn status_history(facts: &ScalerFacts) -> StatusHistory {
@@ -92,20 +70,11 @@ fn status_history(facts: &ScalerFacts) -> StatusHistory {
 impl ManagedScaler {
     pub(super) fn new(now: Moment, facts: &ScalerFacts) -> Self {
         let mut scaler = Self {
-            key: facts.key.clone(),
-            subject: Arc::new(ScalerSubject::new(facts.key.clone(), &facts.target)),
-            uid: facts.uid.clone(),
-            target: facts.target.clone(),
-            watch: facts.watch.clone(),
+            id: Identity::new(facts),
             writes: false,
-            conflicts_with: None,
-            replicas: Replicas::new(),
-            selection: Selection::default(),
-            deletion_order: DeletionOrder::default(),
-            newest_reading: None,
+            object: TargetObject::default(),
             decisions: Decisions::new(facts.conditions.clone()),
-            due: None,
-            decided: None,
+            wakes: Wakes::default(),
             on_delete: OnDelete::new(facts.deletion.clone()),
             checkpoint: CheckpointState::new(now, &facts.uid),
             publisher: Publisher::new(status_history(facts)),
@@ -114,75 +83,9 @@ impl ManagedScaler {
         scaler
     }
 
-    pub(super) fn subject(&self) -> &Arc<ScalerSubject> {
-        &self.subject
-    }
-
-    pub(super) fn target(&self) -> &TargetRef {
-        &self.target
-    }
-
-    pub(super) fn uid(&self) -> &str {
-        &self.uid
-    }
-
-    /// Returns the watch that reports the target and its pods.
-    pub(super) fn watch(&self) -> &WatchId {
-        &self.watch
-    }
-
     /// Whether it writes replica counts unless another autoscaler does: its mode is Apply, and it is not being deleted.
     pub(super) fn writes(&self) -> bool {
         self.writes
-    }
-
-    /// Returns the other autoscaler that writes the same target.
-    pub(super) fn conflicts_with(&self) -> Option<&str> {
-        self.conflicts_with.as_deref()
-    }
-
-    /// Whether a write of the replica count is in flight.
-    pub(super) fn is_writing(&self) -> bool {
-        self.replicas.is_writing()
-    }
-
-    /// Returns when it is to be woken.
-    pub(super) fn due(&self) -> Option<Moment> {
-        self.due
-    }
-
-    /// Makes it due at `at`, or at the first time after it at which a decision is allowed. Returns that time and the
-    /// previous one, unless it is due before.
-    pub(super) fn wake_at(&mut self, at: Moment) -> Option<(Moment, Option<Moment>)> {
-        let earliest = self
-            .decided
-            .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
-        let at = earliest.map_or(at, |earliest| at.max(earliest));
-        if self.due.is_some_and(|due| due <= at) {
-            return None;
-        }
-        Some((at, self.due.replace(at)))
-    }
-
-    /// Returns the UIDs of all known pods.
-    pub(super) fn pod_uids(&self) -> Vec<PodUid> {
-        self.deletion_order.uids().cloned().collect()
-    }
-
-    /// Returns the pods with our mark.
-    pub(super) fn marked(&self) -> Vec<PodRef> {
-        self.deletion_order.marked()
-    }
-
-    /// Returns what is wrong with the spec.
-    pub(super) fn spec_problems(&self) -> Vec<String> {
-        let problems = self.decisions.spec_problems();
-        problems.iter().map(ToString::to_string).collect()
-    }
-
-    /// Whether this is the same object with the same target. What was learned about another one does not apply.
-    pub(super) fn is_of(&self, facts: &ScalerFacts) -> bool {
-        self.watch == facts.watch && self.uid == facts.uid
     }
 
     /// Applies a change of the PushScaler. Returns whether its spec has changed, or its deletion begins.
@@ -205,33 +108,29 @@ impl ManagedScaler {
     }
 
     fn apply_spec(&mut self, now: Moment, facts: &ScalerFacts) {
-        let pods = self.deletion_order.pods();
+        let pods = self.object.deletion_order.pods();
         let applies = self.decisions.apply_spec(now, facts, pods);
         self.writes = applies && !self.on_delete.is_deleting();
         // What is restored at the deletion depends on the outcome of the write.
         if !self.writes && !self.on_delete.is_restoring() {
-            self.replicas.cancel_write();
+            self.object.replicas.cancel_write();
         }
     }
 
     /// This aggregator has become the leader. The scale, the status and the checkpoint are read before they are
     /// written: the last view of them may be older than the previous leader's last write.
     pub(super) fn take_over(&mut self, context: &mut Context) {
-        self.replicas.take_over(context.instant);
+        self.object.replicas.take_over(context.instant);
         self.publisher.take_over(context.instant);
         // The previous leader may know what happened before this aggregator started.
         self.checkpoint.read_again();
         context.wake_at(context.now);
     }
 
-    /// Whether a status that was read from `start` on is to be continued.
-    pub(super) fn awaits_status(&self, start: Instant) -> bool {
-        self.publisher.awaits_status(start)
-    }
-
     /// Continues the status that the previous leader has written, if there is one of this object and target.
     pub(super) fn continue_status(&mut self, context: &mut Context, stored: Option<StoredStatus>) {
-        let is_own = |stored: &StoredStatus| stored.uid == self.uid && stored.target == self.target;
+        let is_own =
+            |stored: &StoredStatus| stored.uid == self.id.uid && stored.target == self.id.target;
         let stored = stored.filter(is_own);
         if let Some(stored) = &stored {
             self.on_delete.take_over(stored.replicas_before);
@@ -245,7 +144,7 @@ impl ManagedScaler {
 
     /// Adds the previous leader's last change to the history. The scale and the status must have been read before.
     fn record_predecessors_change(&mut self, clock: Timestamp) {
-        if !self.replicas.is_taking_over()
+        if !self.object.replicas.is_taking_over()
             && let Some(from) = self.publisher.record_predecessors_change(clock)
         {
             self.on_delete.scaled_from(from);
@@ -271,7 +170,7 @@ impl ManagedScaler {
         self.checkpoint.read_finished(context, outcome.is_ok());
         if let (Ok(Some(found)), Some(engine)) = (outcome, self.decisions.engine_mut()) {
             engine.restore_checkpoint(checkpoint::clock(context), &found);
-            tracing::info!(autoscaler = %self.key, models = found.models.len(), "checkpoint restored");
+            tracing::info!(autoscaler = %self.id.key, models = found.models.len(), "checkpoint restored");
         }
     }
 
@@ -280,19 +179,13 @@ impl ManagedScaler {
         self.decisions.engine().is_some() && !self.on_delete.is_deleting()
     }
 
-    /// Records that a status was queued for the API server.
-    pub(super) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
-        self.publisher.status_queued(now, status);
-    }
-
     /// Whether most pods have reported, or nothing is decided for this scaler.
     pub(super) fn is_warm(&self) -> bool {
         let Some(decision) = self.decisions.last() else {
             return self.on_delete.is_deleting() || !self.decisions.spec_problems().is_empty();
         };
         // A read that failed shows no pods, which is not the same as pods that have reported.
-        let is_read = matches!(self.replicas.scale(), Some(Ok(_))) && !self.selection.is_unlisted();
-        if self.writes && !is_read {
+        if self.writes && !self.object.is_read() {
             return false;
         }
         let freshness = &decision.freshness;
@@ -300,40 +193,16 @@ impl ManagedScaler {
         silent * 5 <= freshness.running()
     }
 
-    /// Returns the last decision and the current conditions, for the metrics.
-    pub(super) fn sample(&self) -> ScalerSample {
-        self.decisions.sample()
-    }
-
-    /// Returns the last decision and the load of the pods; `None` until the target was read.
-    pub(super) fn external_sample(&self, context: &Context) -> Option<Sample> {
-        let scale = self.replicas.scale()?;
-        let load = self.decisions.load(context.now);
-        Some(Sample {
-            decided: context.instant,
-            timestamp: context.clock,
-            desired: self.decisions.desired(&load),
-            // The last decision may be older: with an invalid spec nothing is decided.
-            at_zero: scale.as_ref().is_ok_and(|scale| scale.replicas == 0),
-            load,
-        })
-    }
-
     pub(super) fn view(&self, now: Moment) -> ScalerView {
         let engine = self.decisions.engine();
         ScalerView::new(
-            &self.key,
-            &self.target,
+            &self.id.key,
+            &self.id.target,
             now,
             self.decisions.last().map(Arc::as_ref),
             engine.and_then(|engine| engine.start_delay()),
             self.publisher.reported(),
-            self.spec_problems(),
+            self.decisions.problem_texts(),
         )
-    }
-
-    /// Returns the recorded decisions.
-    pub(super) fn recordings(&mut self, now: Moment) -> RecordedSegments {
-        self.decisions.recordings(now)
     }
 }

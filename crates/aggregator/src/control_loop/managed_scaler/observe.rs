@@ -1,30 +1,24 @@
-//! Applies observations: of the target, of its pods, and of other autoscalers.
+//! Applies observations of the target and of its pods that the engine learns from.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pushscale_decision::{Moment, Pod, PodUid, Reading, Rejection, Selector};
+use pushscale_decision::{Moment, Pod, PodUid, Reading, Rejection};
 
 use super::ManagedScaler;
 use super::replicas::{OwnChange, ScaleRead};
 use crate::control_loop::effect::Context;
 use crate::event::DeletionFacts;
-use crate::names::ScalerKey;
 
 impl ManagedScaler {
-    /// Records whether another autoscaler writes the same target.
-    pub(crate) fn set_conflict(&mut self, context: &mut Context, with: Option<String>) {
-        if self.conflicts_with != with {
-            self.conflicts_with = with;
-            context.wake_at(context.now);
-        }
-    }
-
     /// Applies a read of the scale.
     pub(crate) fn apply_scale(&mut self, context: &mut Context, read: ScaleRead) {
-        if let Some(change) = self.replicas.observe(context.now, context.leads, read) {
+        if let Some(change) = self
+            .object
+            .replicas
+            .observe(context.now, context.leads, read)
+        {
             // A scaler that writes nothing has no leader whose change it could be.
-            let writes = self.writes && self.conflicts_with.is_none();
+            let writes = self.writes && self.object.conflicts_with().is_none();
             if writes || change.written.is_some() {
                 self.record_change(context, change);
             }
@@ -55,11 +49,9 @@ impl ManagedScaler {
         pod: &Pod,
         deletion: DeletionFacts,
     ) -> bool {
-        if self.deletion_order.contains(uid, pod, &deletion) {
+        if !self.object.apply_pod(uid, pod, deletion) {
             return false;
         }
-        let order = &mut self.deletion_order;
-        order.apply(uid.clone(), pod.clone(), deletion);
         if let Some(engine) = self.decisions.engine_mut() {
             engine.apply_pod(context.now, uid.clone(), pod.clone());
         }
@@ -68,34 +60,11 @@ impl ManagedScaler {
     }
 
     pub(crate) fn remove_pod(&mut self, context: &mut Context, uid: &PodUid) {
-        self.selection.set_shared(uid, None);
-        self.deletion_order.remove(uid);
+        self.object.remove_pod(uid);
         if let Some(engine) = self.decisions.engine_mut() {
             engine.remove_pod(context.now, uid);
         }
         context.wake_at(context.now);
-    }
-
-    /// Applies the complete list of pods. Returns those known ones that were deleted, which are to be removed.
-    pub(crate) fn pods_listed(
-        &mut self,
-        context: &mut Context,
-        uids: &BTreeSet<PodUid>,
-    ) -> Vec<PodUid> {
-        self.selection.pods_listed();
-        context.wake_at(context.now);
-        let known = self.deletion_order.uids();
-        known.filter(|uid| !uids.contains(uid)).cloned().collect()
-    }
-
-    pub(crate) fn pods_unknown(&mut self, context: &mut Context, why: Selector) {
-        self.selection.pods_unknown(why);
-        context.wake_at(context.now);
-    }
-
-    /// Records whether a pod also belongs to another object that is scaled, by which scaler.
-    pub(crate) fn set_shared(&mut self, uid: &PodUid, with: Option<ScalerKey>) {
-        self.selection.set_shared(uid, with);
     }
 
     /// Learns from a reading, which was taken at `taken`. A scaler whose spec was never valid ignores readings.
@@ -111,8 +80,7 @@ impl ManagedScaler {
     ) -> Result<(), Rejection> {
         if let Some(engine) = self.decisions.engine_mut() {
             engine.learn(context.now, uid, taken, reading)?;
-            self.deletion_order.observe(uid, taken, reading);
-            self.newest_reading = Some(taken);
+            self.object.observe(uid, taken, reading);
         }
         context.wake_at(context.now);
         Ok(())

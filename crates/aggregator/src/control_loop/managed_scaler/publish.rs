@@ -28,7 +28,7 @@ const METRIC_WARNING_DELAY: Duration = Duration::from_secs(5);
 const WARNING_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The status and the warnings of one scaler.
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     history: StatusHistory,
     /// When this aggregator became the leader, until the status that the previous one has written was read since.
     unread: Option<Instant>,
@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     /// Whether a status that was read from `start` on is to be continued.
-    pub(super) fn awaits_status(&self, start: Instant) -> bool {
+    pub(crate) fn awaits_status(&self, start: Instant) -> bool {
         self.unread.is_some_and(|since| start >= since)
     }
 
@@ -165,7 +165,7 @@ impl Publisher {
 
     /// Records that a status was queued for the API server. One that is dropped instead, because the queue is full, is
     /// due again.
-    pub(super) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
+    pub(crate) fn status_queued(&mut self, now: Moment, status: PushScalerStatus) {
         self.reported = Some((now, status));
     }
 

@@ -89,8 +89,8 @@ impl RejectedWrite {
     }
 }
 
-impl Replicas {
-    pub(super) fn new() -> Self {
+impl Default for Replicas {
+    fn default() -> Self {
         Self {
             scale: None,
             last: None,
@@ -104,7 +104,9 @@ impl Replicas {
             backoff: SCALE_BACKOFF,
         }
     }
+}
 
+impl Replicas {
     /// Returns the scale, or why it could not be read; `None` before the first read.
     pub(super) fn scale(&self) -> Option<&Result<Scale, ScaleError>> {
         self.scale.as_ref()
@@ -317,7 +319,7 @@ mod tests {
     #[test]
     fn any_of_several_failed_writes_may_have_been_stored() {
         let stored = |second, found| {
-            let mut replicas = Replicas::new();
+            let mut replicas = Replicas::default();
             replicas.observe(Moment::ORIGIN, true, read(10));
             for (second, to) in [(0, 20), (30, 24)] {
                 replicas.write_begins(change(to));

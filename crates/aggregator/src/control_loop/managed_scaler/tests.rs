@@ -1,38 +1,42 @@
 //! A scaler without a control loop: inputs and their effects.
 
+use std::time::Duration;
+
 use pushscale_api::{PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, policy_of};
 use pushscale_decision::{
-    Decision, Latency, ModelReading, Pod, Queue, Reading, ServerState, TargetState,
+    Decision, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState, TargetState,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::Instant;
 
 use super::*;
 use crate::control_loop::effect::Effect;
 use crate::control_loop::effect::ScaleWrite;
-use crate::event::DeletionFacts;
+use crate::event::{DeletionFacts, WatchId};
+use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError, Written};
 
 /// What the tests of the control loop see of a scaler.
 impl ManagedScaler {
     pub(crate) fn in_flight(&self) -> Option<&ScaleChange> {
-        self.replicas.in_flight()
+        self.object.replicas.in_flight()
     }
 
     pub(crate) fn has_written(&self) -> bool {
-        self.replicas.has_written()
+        self.object.replicas.has_written()
     }
 
     pub(crate) fn is_taking_over(&self) -> bool {
-        self.replicas.is_taking_over()
+        self.object.replicas.is_taking_over()
     }
 
     pub(crate) fn scale(&self) -> Option<&Result<Scale, ScaleError>> {
-        self.replicas.scale()
+        self.object.replicas.scale()
     }
 
     pub(crate) fn shared_pods(&self) -> usize {
-        self.selection.shared_pods()
+        self.object.shared_pods()
     }
 
     pub(crate) fn last_decision(&self) -> &Decision {
@@ -40,7 +44,7 @@ impl ManagedScaler {
     }
 
     pub(crate) fn deletes_slow_first(&self, marks_pods: bool) -> bool {
-        match self.target_state(marks_pods) {
+        match self.object.state(marks_pods) {
             Some(TargetState::Known {
                 deletes_slow_first, ..
             }) => deletes_slow_first,
@@ -115,7 +119,7 @@ impl Fixture {
         scaler.apply_scale(&mut context, read);
         let (uid, pod) = (PodUid::from(POD), Pod::running(POD));
         scaler.apply_pod(&mut context, &uid, &pod, DeletionFacts::default());
-        scaler.pods_listed(&mut context, &[uid].into());
+        scaler.object.pods_listed(&mut context, &[uid].into());
         Self { scaler, context }
     }
 
@@ -252,28 +256,10 @@ fn a_status_is_reported_until_it_was_queued() {
     let queued = statuses(fixture.wake());
     assert_eq!((dropped.len(), queued.len()), (1, 1));
     let now = fixture.context.now;
-    fixture.scaler.status_queued(now, queued[0].clone());
+    fixture
+        .scaler
+        .publisher
+        .status_queued(now, queued[0].clone());
     fixture.advance(1);
     assert_eq!(statuses(fixture.wake()), [], "it is unchanged");
-}
-
-#[test]
-fn a_scaler_is_woken_at_the_earliest_of_all_times() {
-    let mut fixture = Fixture::new(true);
-    let Fixture { scaler, context } = &mut fixture;
-    let now = context.now;
-    context.take();
-    scaler.wake(context, LIMITS);
-    let (_, wake_at) = context.take();
-    let earliest = now.plus(MIN_DECISION_INTERVAL);
-    let due = wake_at.unwrap();
-    assert!(due > earliest);
-    assert_eq!(scaler.wake_at(due), Some((due, None)));
-    assert_eq!(scaler.wake_at(due.plus(Duration::from_secs(1))), None);
-    assert_eq!(scaler.wake_at(now), Some((earliest, Some(due))));
-    assert_eq!(scaler.wake_at(now), None);
-    for at in [due, now, due] {
-        context.wake_at(at);
-    }
-    assert_eq!(context.take().1, Some(now));
 }

@@ -19,28 +19,24 @@ impl ManagedScaler {
     ) {
         let now = context.now;
         if let Some(forbidden) = marks_forbidden {
-            self.deletion_order.set_forbidden(forbidden);
+            self.object.deletion_order.set_forbidden(forbidden);
         }
         match outcome {
             Ok(Written::Done(scale)) => self.write_stored(context, from, to, scale),
             Ok(Written::Conflict(scale)) => {
-                tracing::info!(autoscaler = %self.key, expected = from, found = scale.replicas, "another client changed the replica count or recreated the target");
-                if let Some(change) = self.replicas.write_conflicts(now, scale) {
-                    self.record_change(context, change);
-                }
-                self.write_again_at(now, context);
+                tracing::info!(autoscaler = %self.id.key, expected = from, found = scale.replicas, "another client changed the replica count or recreated the target");
+                let own = self.object.replicas.write_conflicts(now, scale);
+                self.write_again_at(now, context, own);
             }
             Err(error @ ScaleError::Cancelled { .. }) => {
-                tracing::info!(autoscaler = %self.key, desired = to, %error, "write of the replica count cancelled");
-                if let Some(change) = self.replicas.write_unconfirmed(now, from, to) {
-                    self.record_change(context, change);
-                }
-                self.write_again_at(now, context);
+                tracing::info!(autoscaler = %self.id.key, desired = to, %error, "write of the replica count cancelled");
+                let own = self.object.replicas.write_unconfirmed(now, from, to);
+                self.write_again_at(now, context, own);
             }
             Err(error) => {
-                tracing::warn!(autoscaler = %self.key, desired = to, %error, "failed to write the replica count");
+                tracing::warn!(autoscaler = %self.id.key, desired = to, %error, "failed to write the replica count");
                 let message = error.to_string();
-                let retry_at = match self.replicas.write_failed(now, from, to, &message) {
+                let retry_at = match self.object.replicas.write_failed(now, from, to, &message) {
                     Ok(change) => {
                         self.record_change(context, change);
                         self.publish_status(context);
@@ -55,13 +51,13 @@ impl ManagedScaler {
                 let note = format!("New size: {to}; error: {error}");
                 self.publisher.warn(context, Reason::FailedRescale, note);
                 self.publish_status(context);
-                self.write_again_at(retry_at, context);
+                self.write_again_at(retry_at, context, None);
             }
         }
     }
 
     fn write_stored(&mut self, context: &mut Context, from: u32, to: u32, scale: Scale) {
-        let written = self.replicas.write_stored(context.now, scale);
+        let written = self.object.replicas.write_stored(context.now, scale);
         self.record_change(context, OwnChange { from, to, written });
         context.push(Effect::Event(ScalerEvent {
             warning: false,
@@ -78,10 +74,14 @@ impl ManagedScaler {
         context.wake_at(context.now);
     }
 
-    /// Forgets the marks of a write that was not stored, and decides again at `at`.
-    fn write_again_at(&mut self, at: Moment, context: &mut Context) {
-        self.deletion_order.clear();
-        self.unmark_stale_pods(context);
+    /// Forgets the marks of a write that was not stored, and decides again at `at`. `own` is a change by an earlier
+    /// write, which was stored.
+    fn write_again_at(&mut self, at: Moment, context: &mut Context, own: Option<OwnChange>) {
+        if let Some(change) = own {
+            self.record_change(context, change);
+        }
+        self.object.deletion_order.clear();
+        self.object.unmark_stale_pods(context);
         context.wake_at(at);
     }
 
@@ -95,7 +95,7 @@ impl ManagedScaler {
     ) {
         let outcome = self.on_delete.finalizers_set(context, is_restored, outcome);
         if let Err(error) = outcome {
-            tracing::warn!(autoscaler = %self.key, %error, "failed to change the finalizer");
+            tracing::warn!(autoscaler = %self.id.key, %error, "failed to change the finalizer");
             let note = format!(
                 "onDelete is Restore; error: {error}; with spec.onDelete Keep, the PushScaler is deleted without restoring the replicas"
             );

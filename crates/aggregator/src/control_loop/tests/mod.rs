@@ -315,8 +315,8 @@ impl Fixture {
     /// Reports a read of all statuses that begins now: those that a PushScaler applied now would have.
     fn read_statuses(&mut self) {
         let status = |scaler: &ManagedScaler| StoredStatus {
-            uid: scaler.uid().to_owned(),
-            target: scaler.target().clone(),
+            uid: scaler.id.uid.clone(),
+            target: scaler.id.target.clone(),
             last_scale_time: None,
             transitions: Vec::new(),
             changes: self.changes.clone(),
@@ -450,7 +450,7 @@ impl Fixture {
     }
 
     fn conflict(&self, name: &str) -> Option<&str> {
-        self.scaler(name).conflicts_with()
+        self.scaler(name).object.conflicts_with()
     }
 
     /// Returns the last reported status of the scaler as JSON.
@@ -639,7 +639,7 @@ async fn conflicts_are_not_detected_again_while_the_target_of_an_hpa_is_unchange
         .control_loop
         .scalers
         .with(&key("a"), |scaler, context| {
-            scaler.set_conflict(context, Some("none".to_owned()));
+            scaler.object.set_conflict(context, Some("none".to_owned()));
         });
     for _ in 0..1000 {
         fixture.handle(hpa(target("another")));
@@ -693,7 +693,7 @@ async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
             scaler: key("a"),
             number: 0,
         },
-        target: fixture.scaler("a").target().clone(),
+        target: fixture.scaler("a").id.target.clone(),
         from: 1,
         to: 9,
         marked: Vec::new(),

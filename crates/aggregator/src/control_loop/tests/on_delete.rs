@@ -144,7 +144,7 @@ async fn a_promoted_follower_whose_watch_lags_keeps_the_count_that_the_leader_st
         start: Instant::now() - Duration::from_secs(1),
         statuses: BTreeMap::new(),
     });
-    assert!(fixture.scaler("a").awaits_status(Instant::now()));
+    assert!(fixture.scaler("a").publisher.awaits_status(Instant::now()));
     assert!(fixture.reports.try_recv().is_err());
     fixture.read_statuses();
     fixture.apply("a", 3, &json!({}));

@@ -35,7 +35,7 @@ impl Fixture {
     fn recorded_writes(&mut self) -> Vec<(u32, u32)> {
         let now = self.control_loop.scalers.clock.now();
         let scaler = self.control_loop.scalers.get_mut(&key("a")).unwrap();
-        let segments = scaler.recordings(now);
+        let segments = scaler.decisions.recordings(now);
         let recordings = segments.recordings("a");
         let steps = recordings.iter().flat_map(|recording| &recording.steps);
         let facts = steps.flat_map(|step| &step.facts);
@@ -61,7 +61,7 @@ async fn a_write_is_settled_by_a_read_before_its_response_was_lost() {
         // The watch is faster than the response. No other change of the target follows.
         fixture.read("a", to);
         fixture.advance(STEP).await;
-        assert!(!fixture.scaler("a").is_writing());
+        assert!(!fixture.scaler("a").object.is_writing());
         expected += 1;
         let status = fixture.last_status("a");
         assert!(!status.to_string().contains("SizeContested"), "{status}");
@@ -248,7 +248,7 @@ async fn a_write_is_cancelled_when_its_pushscaler_stops_scaling() {
         fixture.apply("a", 2, &json!({ "mode": mode }));
         fixture.advance(STEP).await;
         assert_eq!(*fixture.target.abandoned.lock(), 1, "{mode}");
-        assert!(!fixture.scaler("a").is_writing());
+        assert!(!fixture.scaler("a").object.is_writing());
         let status = fixture.last_status("a").to_string();
         assert!(!status.contains("FailedUpdateScale"), "{status}");
         // The API server has stored it nevertheless.
