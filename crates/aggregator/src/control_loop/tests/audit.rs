@@ -29,11 +29,16 @@ impl io::Write for Log {
 
 impl Log {
     /// Logs what this thread does as the aggregator does with its defaults, until the guard is dropped.
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
+    ///
+    /// With only one subscriber, `tracing` asks the thread that reaches the place of a log line first whether it is
+    /// logged, and remembers that for all threads. That was once another test's.
+    fn start(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let settings = Settings::from_pairs(&PROGRAM, []).unwrap();
         let log = Config::from_settings(settings).unwrap().log;
         let writer = self.clone();
-        tracing::subscriber::set_default(subscriber(&log, move || writer.clone()))
+        let subscriber = subscriber(&log, move || writer.clone());
+        (tracing::subscriber::set_default(subscriber), second)
     }
 
     /// Returns the audit lines since the last call.
