@@ -230,7 +230,7 @@ impl Capacity {
             Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
             Balancing::LeastRequest if self.sharing < pods.min(MAX_SHARING) => self
                 .between_whole_pods(self.sharing, |sharing| {
-                    let workers = self.slots.saturating_mul(sharing);
+                    let workers = self.slots * sharing;
                     self.wait
                         .at(load / pods * f64::from(sharing), workers, self.variability)
                 }),
@@ -277,7 +277,7 @@ impl UtilisationCache {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         assert!((few[4] - separate).abs() < 1e-9, "{few:?}, {separate}");
     }
 
-    fn capacity(service: f64, target: f64, slots: u32) -> Capacity {
+    pub(in crate::model) fn capacity(service: f64, target: f64, slots: u32) -> Capacity {
         Capacity {
             service,
             slots,

@@ -33,6 +33,10 @@ const BATCH_SIZE_CHANGE: f32 = 0.25;
 /// The minimum share of the target that remains after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
 
+/// A pod processes at most this number of requests in parallel. The queueing formulas take as many steps, and a pod that
+/// reported two billion workers blocked the control loop for 20 s per decision.
+const MAX_SLOTS: u32 = 4096;
+
 impl ModelState {
     /// Learns the workers and batches that pods report. While no pod reports any, the last ones count, unless the
     /// metric has its own.
@@ -63,19 +67,15 @@ impl ModelState {
 
     /// Returns the requests that a pod processes in parallel, and whether that number is known.
     pub(super) fn slots(&self, metric: &Metric, fleet_snapshot: &FleetSnapshot) -> (u32, bool) {
-        if fleet_snapshot.workers > 0.0 {
-            return (
-                to_u32_saturating((fleet_snapshot.workers * fleet_snapshot.batch).round()).max(1),
-                true,
-            );
-        }
-        match metric.workers {
-            Some(workers) => (workers.max(1), true),
-            None => (
-                to_u32_saturating((self.busy_workers - 0.1).ceil()).max(1),
-                false,
-            ),
-        }
+        let (slots, is_known) = if fleet_snapshot.workers > 0.0 {
+            let slots = (fleet_snapshot.workers * fleet_snapshot.batch).round();
+            (to_u32_saturating(slots), true)
+        } else if let Some(workers) = metric.workers {
+            (workers, true)
+        } else {
+            (to_u32_saturating((self.busy_workers - 0.1).ceil()), false)
+        };
+        (slots.clamp(1, MAX_SLOTS), is_known)
     }
 
     /// Returns the input that is missing, if any.
