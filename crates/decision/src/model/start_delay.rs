@@ -45,7 +45,9 @@ impl StartDelay {
     pub(crate) fn learn(&mut self, took: Duration) {
         self.observed = self.observed.saturating_add(1);
         let weight = (FIRST_WEIGHT / f64::from(self.observed)).max(WEIGHT);
-        let took = took.as_secs_f64().min(MAX_FACTOR * self.seconds);
+        // A restored delay may be zero.
+        let longest = MAX_FACTOR * self.seconds.max(1.0);
+        let took = took.as_secs_f64().min(longest);
         self.seconds += weight * (took - self.seconds);
     }
 
@@ -98,5 +100,16 @@ mod tests {
     fn longer_starts_are_learned_within_a_few_of_them() {
         let ten_minutes = after(&[600; 8]);
         assert!((450.0..=600.0).contains(&ten_minutes), "{ten_minutes}");
+    }
+
+    #[test]
+    fn a_restored_delay_of_zero_is_corrected() {
+        let mut delay = StartDelay::default();
+        let (seconds, count) = (0.0, 1);
+        delay.restore(ObservedStarts { seconds, count });
+        for _ in 0..100 {
+            delay.learn(Duration::from_secs(120));
+        }
+        assert!(delay.seconds() > 60.0, "{}", delay.seconds());
     }
 }
