@@ -18,8 +18,8 @@ pub(super) const HIGHEST_FACTOR: f64 = 3.0;
 /// The time constant of the mean number of waiting requests, in seconds.
 const WAITING_MEMORY: f64 = 60.0;
 
-/// A percentile of the wait below this share of the target latency is zero for the number of pods that share a queue:
-/// the formula's falls steeply to zero, and its ratio to the measured one has no meaning there.
+/// A percentile of the wait counts as at least this share of the target latency: the formula's falls steeply to zero,
+/// and its ratio to the measured one has no meaning there.
 const MIN_TARGET_WAIT: f64 = 0.1;
 
 /// The factor, and the state that decides when to learn.
@@ -105,6 +105,12 @@ impl Calibration {
         percentile: Option<PercentileWait<'_>>,
     ) -> Option<Waits> {
         let is_usable = self.is_usable(observation);
+        if let Some(percentile) = &percentile
+            && percentile.formula.balancing == Balancing::LeastRequest
+        {
+            // The number of pods that share a queue is learned instead. A factor of another policy would stay.
+            self.factor = 1.0;
+        }
         let Some(PercentileWait {
             queues,
             service,
@@ -121,12 +127,15 @@ impl Calibration {
             measured: wait,
             predicted: formula.predicted(rate, pods),
         };
+        let least = MIN_TARGET_WAIT * formula.target;
+        let compared = Waits {
+            measured: wait.max(least),
+            predicted: waits.predicted.max(least),
+        };
         match formula.balancing {
-            Balancing::Random => self.learn_factor(waits),
+            Balancing::Random => self.learn_factor(compared),
             Balancing::LeastRequest => {
-                let least = MIN_TARGET_WAIT * formula.target;
-                let found = wait.max(least) / waits.predicted.max(least);
-                queues.change_sharing(1.0 / step_to(1.0, found), pods);
+                queues.change_sharing(1.0 / step_to(1.0, compared.ratio()), pods);
             }
         }
         Some(waits)
@@ -172,4 +181,48 @@ impl Calibration {
 /// Returns the factor by which a value changes in a second if another one was found.
 fn step_to(value: f64, found: f64) -> f64 {
     (LEARNING_RATE * (found.clamp(0.02, 10.0) / value).ln()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::capacity::tests::capacity;
+
+    /// A size was wrong by 69% for good after the target had changed from a mean to a percentile.
+    #[test]
+    fn a_factor_ends_where_the_number_of_pods_that_share_a_queue_is_learned() {
+        let mut calibration = Calibration {
+            factor: 2.0,
+            ..Calibration::default()
+        };
+        let observation = Observation {
+            waited: Some(0.1),
+            completed: 1000.0,
+            waiting: 1.0,
+            rate: 10.0,
+            predicted: Some(0.1),
+            utilisation: 0.5,
+            steady: true,
+            pods: 2,
+            backlog: false,
+        };
+        let mut queues = WaitPercentile::default();
+        for (balancing, factor) in [(Balancing::Random, 2.0), (Balancing::LeastRequest, 1.0)] {
+            let percentile = PercentileWait {
+                queues: &mut queues,
+                service: Service {
+                    seconds: 0.1,
+                    slots: 1,
+                    variation: 1.0,
+                    beyond: 0.05,
+                },
+                formula: &Capacity {
+                    balancing,
+                    ..capacity(0.1, 0.1, 1)
+                },
+            };
+            calibration.learn(&observation, Some(percentile));
+            assert!((calibration.factor() - factor).abs() < 1e-9);
+        }
+    }
 }
