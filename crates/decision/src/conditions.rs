@@ -82,6 +82,19 @@ pub struct Conditions {
     pub outside_envelope: Option<Condition>,
 }
 
+impl Conditions {
+    /// Removes those that only `algorithm: Model` sets.
+    pub(crate) fn forget_model(&mut self) {
+        self.metrics_incomplete = None;
+        self.stuck = None;
+        self.target_reachable = None;
+        self.pod_outlier = None;
+        self.load_uneven = None;
+        self.demand_vanished = None;
+        self.outside_envelope = None;
+    }
+}
+
 visit!(Conditions: able_to_scale, scaling_active, scaling_limited, fresh, metrics_incomplete, stuck, target_reachable,
     pod_outlier, load_uneven, demand_vanished, outside_envelope);
 

@@ -55,6 +55,15 @@ impl Decision {
             Outcome::Hold { .. } => self.current,
         }
     }
+
+    /// Returns the desired replicas for another autoscaler, which would apply a scale-down that is only recommended
+    /// outside of the envelope: not fewer than the current ones then.
+    pub fn desired_for_others(&self) -> Option<u32> {
+        let outside = self.conditions.outside_envelope.as_ref();
+        let is_outside = outside.is_some_and(|outside| outside.status);
+        let least = self.current.filter(|_| is_outside);
+        Some(self.desired()?.max(least.unwrap_or(0)))
+    }
 }
 
 impl fmt::Display for Decision {

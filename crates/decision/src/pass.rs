@@ -89,6 +89,7 @@ impl<'a> Pass<'a> {
             self.scaler.history.forget_writes();
         }
         if self.scaler.policy.mode == Mode::Off {
+            self.scaler.forget_envelope();
             let message = format_args!("mode is Off: no decisions are made");
             self.active(false, Reason::ModeOff, message);
             let current = match target {
@@ -168,6 +169,7 @@ impl<'a> Pass<'a> {
             let message =
                 format_args!("the target has 0 replicas: set 1 or more to resume scaling");
             self.active(false, Reason::ScalingDisabled, message);
+            self.scaler.forget_envelope();
             return (Some(0), Outcome::Hold(Hold::Disabled));
         }
         if bounds.min() > self.scaler.policy.bounds.min() {

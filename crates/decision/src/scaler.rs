@@ -86,9 +86,19 @@ impl Scaler {
         &self.policy
     }
 
-    /// Replaces the policy and keeps the history.
+    /// Replaces the policy and keeps the history. Another algorithm does not keep the conditions of `Model`.
     pub fn set_policy(&mut self, policy: Policy) {
+        if policy.algorithm != self.policy.algorithm {
+            self.forget_envelope();
+            self.decision.conditions.forget_model();
+        }
         self.policy = policy;
+    }
+
+    /// Forgets whether the fleet is outside of the envelope, because nothing measures that now.
+    pub(crate) fn forget_envelope(&mut self) {
+        self.decision.conditions.outside_envelope = None;
+        self.models.iter_mut().for_each(ModelState::forget_envelope);
     }
 
     /// Sets the minimum that a schedule requires, if any.

@@ -46,6 +46,10 @@ impl Scaler {
         if let Some(restored) = self.restored_models.take(name) {
             model.restore(now, &restored);
         }
+        let outside = &self.decision.conditions.outside_envelope;
+        if outside.as_ref().is_some_and(|outside| outside.status) {
+            model.start_outside_envelope();
+        }
         if self.models.len() < Checkpoint::MAX_MODELS {
             self.models.push(model);
             return true;

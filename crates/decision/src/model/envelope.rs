@@ -37,6 +37,14 @@ impl Default for Envelope {
 }
 
 impl Envelope {
+    /// Returns the state of a fleet that was outside before a restart, until the waits have been measured again.
+    pub(super) fn outside() -> Self {
+        Self {
+            ratio: to_f32(HIGHEST_FACTOR),
+            is_outside: true,
+        }
+    }
+
     /// Learns from one second: the waits that the calibration learned from, if any, the target in seconds, and whether
     /// the fleet is too idle to learn from.
     pub(super) fn learn(&mut self, waits: Option<Waits>, target: f64, is_nearly_idle: bool) {

@@ -123,6 +123,16 @@ impl ModelState {
         }
     }
 
+    /// Assumes that the fleet is outside of the envelope, as it was before a restart.
+    pub(crate) fn start_outside_envelope(&mut self) {
+        self.envelope = Envelope::outside();
+    }
+
+    /// Forgets whether the fleet is outside of the envelope.
+    pub(crate) fn forget_envelope(&mut self) {
+        self.envelope = Envelope::default();
+    }
+
     /// Learns from one pod's reading of this model; `None` if the reading does not contain the model.
     ///
     /// `fresh_for` is how long the reading is fresh. `counts_since` is the time since which all counts of the pod are

@@ -162,6 +162,7 @@ fn expect(fleet: &mut FakeFleet, rest: &str) -> Result<(), String> {
             "never-above" => fleet.highest <= value.parse().map_err(|_| "expected a number")?,
             "writes" => within(value, fleet.writes)?,
             "desired" => within(value, fleet.last().desired().unwrap_or(0))?,
+            "external" => within(value, fleet.last().desired_for_others().unwrap_or(0))?,
             "condition" => condition(fleet, value)?,
             "deleted-first" => fleet.slow_pods() == [value],
             "lacks" => !explanation.contains(value),

@@ -260,7 +260,7 @@ impl Decisions {
         let (Some(decision), Some(engine)) = (&self.last, &self.engine) else {
             return Err(Arc::from("nothing has been decided yet"));
         };
-        match (&decision.outcome, decision.desired()) {
+        match (&decision.outcome, decision.desired_for_others()) {
             (Outcome::Hold(Hold::Disabled), _) => Ok(engine.start_replicas()),
             (Outcome::Hold(Hold::InsufficientData), Some(current)) if load.running == 0 => {
                 Ok(current)
