@@ -89,22 +89,23 @@ pub(super) const CASES: &[Case] = &[
     Case {
         breaks: "pods=$(kubectl -n models get pods --no-headers | wc -l)
                  kubectl -n models create quota small --hard=pods=$pods
-                 kubectl -n models patch pushscaler torchserve --type=merge -p \"{\\\"spec\\\":{\\\"minReplicas\\\":$((pods + 1))}}\"",
+                 kubectl -n models patch pushscaler torchserve --type=merge \
+                 -p \"{\\\"spec\\\":{\\\"minReplicas\\\":$((pods + 1)),\\\"maxReplicas\\\":$((pods + 1))}}\"",
         finds: &["pods are not created: ", "exceeded quota: small", "pods is used up ("],
         repairs: "kubectl -n models delete quota small
-                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1}}'
+                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1,\"maxReplicas\":1}}'
                   kubectl -n models scale deployment/torchserve --replicas=1",
     },
     Case {
         breaks: "kubectl label namespace models pod-security.kubernetes.io/enforce=restricted
-                 kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":2}}'",
+                 kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":2,\"maxReplicas\":2}}'",
         finds: &[
             "pods are not created: ",
             "violates PodSecurity",
             "→ correct what the message names",
         ],
         repairs: "kubectl label namespace models pod-security.kubernetes.io/enforce-
-                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1}}'
+                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1,\"maxReplicas\":1}}'
                   kubectl -n models scale deployment/torchserve --replicas=1",
     },
     Case {
