@@ -33,8 +33,8 @@ const BATCH_SIZE_CHANGE: f32 = 0.25;
 /// The minimum share of the target that remains after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
 
-/// A pod processes at most this number of requests in parallel. The queueing formulas take as many steps, and a pod that
-/// reported two billion workers blocked the control loop for 20 s per decision.
+/// A pod processes at most this number of requests in parallel. The queueing formulas take as many steps, and a pod
+/// that reported two billion workers blocked the control loop for 20 s per decision.
 const MAX_SLOTS: u32 = 4096;
 
 impl ModelState {
