@@ -90,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
         breaks: "pods=$(kubectl -n models get pods --no-headers | wc -l)
                  kubectl -n models create quota small --hard=pods=$pods
                  kubectl -n models patch pushscaler torchserve --type=merge \
-                 -p \"{\\\"spec\\\":{\\\"minReplicas\\\":$((pods + 1)),\\\"maxReplicas\\\":$((pods + 1))}}\"",
+                 -p \"{\\\"spec\\\":{\\\"minReplicas\\\":$((pods + 1)),\\\"maxReplicas\\\":5}}\"",
         finds: &["pods are not created: ", "exceeded quota: small", "pods is used up ("],
         repairs: "kubectl -n models delete quota small
                   kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1,\"maxReplicas\":1}}'
