@@ -378,8 +378,10 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let start = Instant::now();
     let mut seen = vec![1];
     let mut webhooks = BTreeSet::new();
+    // A certificate that was due anyway when the new CA began to sign was renewed for another reason: then the next CA.
+    let signs = "the new CA is published everywhere and signs from now on";
     // The bundle that a sidecar read a moment ago must be enough for the current certificate.
-    while seen != [1, 2, 1] {
+    while !seen.ends_with(&[1, 2, 1]) || !certificates.log().contains(signs) {
         assert!(
             start.elapsed() < TIMEOUT,
             "{seen:?}: {}",
