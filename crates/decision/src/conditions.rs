@@ -83,7 +83,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Removes those that only `algorithm: Model` sets.
+    /// Removes those that only `algorithm: Model` sets, except that of the envelope.
     pub(crate) fn forget_model(&mut self) {
         self.metrics_incomplete = None;
         self.stuck = None;
@@ -91,7 +91,6 @@ impl Conditions {
         self.pod_outlier = None;
         self.load_uneven = None;
         self.demand_vanished = None;
-        self.outside_envelope = None;
     }
 }
 

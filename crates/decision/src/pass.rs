@@ -88,6 +88,10 @@ impl<'a> Pass<'a> {
         if self.scaler.policy.mode != Mode::Apply {
             self.scaler.history.forget_writes();
         }
+        if self.scaler.policy.algorithm != Algorithm::Model {
+            self.scaler.forget_envelope();
+            self.scaler.decision.conditions.forget_model();
+        }
         if self.scaler.policy.mode == Mode::Off {
             self.scaler.forget_envelope();
             let message = format_args!("mode is Off: no decisions are made");

@@ -86,12 +86,8 @@ impl Scaler {
         &self.policy
     }
 
-    /// Replaces the policy and keeps the history. Another algorithm does not keep the conditions of `Model`.
+    /// Replaces the policy and keeps the history.
     pub fn set_policy(&mut self, policy: Policy) {
-        if policy.algorithm != self.policy.algorithm {
-            self.forget_envelope();
-            self.decision.conditions.forget_model();
-        }
         self.policy = policy;
     }
 

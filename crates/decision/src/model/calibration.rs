@@ -105,12 +105,6 @@ impl Calibration {
         percentile: Option<PercentileWait<'_>>,
     ) -> Option<Waits> {
         let is_usable = self.is_usable(observation);
-        if let Some(percentile) = &percentile
-            && percentile.formula.balancing == Balancing::LeastRequest
-        {
-            // The number of pods that share a queue is learned instead. A factor of another policy would stay.
-            self.factor = 1.0;
-        }
         let Some(PercentileWait {
             queues,
             service,
@@ -119,6 +113,10 @@ impl Calibration {
         else {
             return self.learn_mean(observation, is_usable);
         };
+        if formula.balancing == Balancing::LeastRequest {
+            // The number of pods that share a queue is learned instead. A factor of another policy would stay.
+            self.factor = 1.0;
+        }
         queues.end_second(is_usable.then_some(observation.utilisation), &service);
         let (wait, utilisation) = queues.steady(&service).filter(|_| is_usable)?;
         let pods = f64::from(observation.pods.max(1));
