@@ -158,23 +158,28 @@ impl Scalers {
         let Some(scaler) = self.all.get(key) else {
             return;
         };
-        let mut writing = self.others_writing(key, scaler);
-        if writing.all(|(_, other)| other.object.conflicts_with().is_some()) {
-            self.remove_marks(key, &scaler.id.target, pods);
+        let target = &scaler.id.target;
+        if !self.is_written(target, |other| other != key) {
+            self.remove_marks(key, target, pods);
         }
     }
 
     /// Removes the marks of a cancelled write. The watch of the pods may not have reported them before the scaler was
     /// removed, and another one may write the target by now, perhaps with the same name.
     pub(super) fn unmark_cancelled(&self, key: &ScalerKey, target: &TargetRef, pods: Vec<PodRef>) {
-        let writes = |scaler: &ManagedScaler| {
-            scaler.writes()
-                && scaler.object.conflicts_with().is_none()
-                && scaler.id.target.is_same_object(target)
-        };
-        if !self.all.values().any(writes) {
+        if !self.is_written(target, |_| true) {
             self.remove_marks(key, target, pods);
         }
+    }
+
+    /// Whether one of these PushScalers writes the target, and no other autoscaler does.
+    fn is_written(&self, target: &TargetRef, by: impl Fn(&ScalerKey) -> bool) -> bool {
+        self.all.iter().any(|(key, scaler)| {
+            by(key)
+                && scaler.writes()
+                && scaler.object.conflicts_with().is_none()
+                && scaler.id.target.is_same_object(target)
+        })
     }
 
     fn remove_marks(&self, key: &ScalerKey, target: &TargetRef, pods: Vec<PodRef>) {
