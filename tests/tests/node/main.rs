@@ -61,16 +61,10 @@ struct OwnNode {
     _guard: SharedGuard,
 }
 
-/// Starts a node for one test. Returns `None`, with a message, without root, namespaces or Java, except under
-/// `CI=true`.
+/// Starts a node for one test. Returns `None` like [`start_node`].
 fn own_node() -> Option<OwnNode> {
-    if !Shape::Node.available() {
-        return None;
-    }
-    let torchserve = fleet::local_torchserve()?;
     let guard = shared();
-    let cluster = TestCluster::start(Shape::Node).unwrap();
-    fleet::install(&cluster);
+    let (cluster, torchserve) = start_node()?;
     Some(OwnNode {
         cluster,
         torchserve,
@@ -83,23 +77,25 @@ fn shared() -> SharedGuard {
     LOCK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns `None`, with a message, without root, namespaces or Java, except under `CI=true`.
+/// Returns `None` like [`start_node`].
 fn node_with(guard: Guard) -> Option<Node> {
     static NODE: OnceLock<Option<(TestCluster, LocalTorchServe)>> = OnceLock::new();
-    let (cluster, torchserve) = NODE
-        .get_or_init(|| {
-            if !Shape::Node.available() {
-                return None;
-            }
-            let torchserve = fleet::local_torchserve()?;
-            let cluster = TestCluster::start(Shape::Node).unwrap();
-            fleet::install(&cluster);
-            Some((cluster, torchserve))
-        })
-        .as_ref()?;
+    let (cluster, torchserve) = NODE.get_or_init(start_node).as_ref()?;
     Some(Node {
         cluster,
         torchserve,
         _guard: guard,
     })
+}
+
+/// Starts a node with Pushscale. Returns `None`, with a message, without root, namespaces or Java, except under
+/// `CI=true`.
+fn start_node() -> Option<(TestCluster, LocalTorchServe)> {
+    if !Shape::Node.available() {
+        return None;
+    }
+    let torchserve = fleet::local_torchserve()?;
+    let cluster = TestCluster::start(Shape::Node).unwrap();
+    fleet::install(&cluster);
+    Some((cluster, torchserve))
 }
