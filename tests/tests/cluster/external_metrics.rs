@@ -165,7 +165,7 @@ impl Setup {
         http::until(TIMEOUT, || aggregator.leads()).await;
         // The API server calls it as soon as it is ready.
         let ready = async || http::get(aggregator.admin, "/ready").await.status == 200;
-        assert!(!ready().await, "without a certificate");
+        assert!(!ready().await, "ready without a certificate");
         assert_eq!(mount(&self.cluster, SECRET), directory);
         http::until(TIMEOUT, ready).await;
         let address = (self.host, aggregator.external_metrics().await.port());

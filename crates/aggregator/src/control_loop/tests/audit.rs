@@ -30,8 +30,8 @@ impl io::Write for Log {
 impl Log {
     /// Logs what this thread does as the aggregator does with its defaults, until the guard is dropped.
     ///
-    /// With only one subscriber, `tracing` asks the thread that reaches the place of a log line first whether it is
-    /// logged, and remembers that for all threads. That was once another test's.
+    /// The second subscriber logs nothing. With only one, `tracing` asks the first thread that reaches a log statement
+    /// whether it is logged, and remembers the answer for all threads. Once, that was the thread of another test.
     fn start(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let settings = Settings::from_pairs(&PROGRAM, []).unwrap();
