@@ -115,6 +115,12 @@ impl Chromium {
     /// # Panics
     /// The method fails, or the browser does not answer.
     pub async fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.answer(method, parameters).await;
+        assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+        answer["result"].clone()
+    }
+
+    async fn answer(&mut self, method: &str, parameters: Value) -> Value {
         self.last_id += 1;
         let id = self.last_id;
         let mut command = json!({ "id": id, "method": method, "params": parameters });
@@ -132,8 +138,7 @@ impl Chromium {
         loop {
             let message = self.message(method).await;
             if message["id"] == json!(id) {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].clone();
+                return message;
             }
             self.events.push(message);
         }
@@ -167,26 +172,38 @@ impl Chromium {
     /// Evaluates JavaScript in the page, and returns its value, or that of its promise.
     ///
     /// # Panics
-    /// It throws.
+    /// It throws, or the page is replaced meanwhile.
     pub async fn evaluate(&mut self, expression: &str) -> Value {
+        let value = self.evaluate_unless_replaced(expression).await;
+        value.unwrap_or_else(|| panic!("the page was replaced: {expression}"))
+    }
+
+    /// Returns `None` if the page was replaced before the expression had a value.
+    async fn evaluate_unless_replaced(&mut self, expression: &str) -> Option<Value> {
         let parameters = json!({
             "expression": expression,
             "awaitPromise": true,
             "returnByValue": true,
         });
-        let answer = self.call("Runtime.evaluate", parameters).await;
-        let exception = &answer["exceptionDetails"];
+        let answer = self.answer("Runtime.evaluate", parameters).await;
+        let error = &answer["error"];
+        if error["message"] == "Inspected target navigated or closed" {
+            return None;
+        }
+        assert!(error.is_null(), "{expression}: {error}");
+        let result = &answer["result"];
+        let exception = &result["exceptionDetails"];
         assert!(exception.is_null(), "{expression}: {exception}");
-        answer["result"]["value"].clone()
+        Some(result["result"]["value"].clone())
     }
 
-    /// Polls until the JavaScript expression is true.
+    /// Polls until the JavaScript expression is true, also in pages that replace this one.
     ///
     /// # Panics
     /// It does not become true.
     pub async fn until(&mut self, condition: &str) {
         let start = Instant::now();
-        while self.evaluate(condition).await != json!(true) {
+        while self.evaluate_unless_replaced(condition).await != Some(json!(true)) {
             if start.elapsed() > TIMEOUT {
                 let text = self.evaluate("document.body.innerText").await;
                 panic!("not within {TIMEOUT:?}: {condition}: {text}");

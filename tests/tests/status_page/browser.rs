@@ -156,31 +156,40 @@ async fn a_decision_stays_open_across_reloads_without_scripts() {
     };
     let mut fleet = Fleet::start().await;
     fleet.push_until(4.0, "arrivals: ").await;
-    browser.set_scripts(false).await;
     browser.open(&fleet.url(SCALER_PAGE)).await;
     let oldest = "document.querySelector('.timeline > li:last-child details')";
     let id = browser.evaluate(&format!("{oldest}.id")).await;
-    let click = |details: &str| format!("{details}.querySelector('summary a').click()");
+    // Without scripts, the page reloads itself, which can end any expression: each one is repeated until it is true.
+    browser.set_scripts(false).await;
+    browser.open(&fleet.url(SCALER_PAGE)).await;
     let open = "document.querySelector('.timeline details[open]')";
-    browser.evaluate(&click(oldest)).await;
+    let click = |details: &str, is_done: &str| {
+        let link = format!("{details}?.querySelector('summary a')");
+        // Once per page, because another click would restart a slow navigation.
+        format!(
+            "{is_done} || ({link} && !window.clicked && (window.clicked = true, {link}.click()), false)"
+        )
+    };
+    let is_open = format!("{open}?.id === {id}");
+    browser.until(&click(oldest, &is_open)).await;
     browser
-        .until(&format!("{open}?.id === {id} && window.scrollY > 0"))
+        .until(&format!("{is_open} && window.scrollY > 0"))
         .await;
-    // The page reloads itself, and its reader keeps the place.
+    // Its reader keeps the place.
+    let mark = "window.isOld = true";
+    let is_reloaded = "window.isOld !== true";
     for _ in 0..2 {
-        browser.evaluate("window.isOld = true").await;
-        let reloaded = "window.isOld !== true && window.scrollY > 0";
+        browser.until(mark).await;
         browser
-            .until(&format!("{open}?.id === {id} && {reloaded}"))
+            .until(&format!("{is_reloaded} && {is_open} && window.scrollY > 0"))
             .await;
     }
-    browser.evaluate(&click(open)).await;
-    let closed = format!("document.querySelector('.timeline') !== null && {open} === null");
-    browser.until(&closed).await;
+    let is_closed = format!("document.querySelector('.timeline') !== null && {open} === null");
+    browser.until(&click(open, &is_closed)).await;
     // It still reloads.
-    browser.evaluate("window.isOld = true").await;
+    browser.until(mark).await;
     browser
-        .until(&format!("window.isOld !== true && {closed}"))
+        .until(&format!("{is_reloaded} && {is_closed}"))
         .await;
     assert_eq!(browser.errors(), [""; 0]);
     fleet.cluster.end().await;
