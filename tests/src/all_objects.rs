@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use crate::test_cluster::TestCluster;
 
 /// Resources that change without a client, or that Kubernetes maintains itself.
@@ -22,24 +20,12 @@ const IGNORED_RESOURCES: [&str; 9] = [
 /// Returns all objects of the cluster by resource, namespace and name, each with its generation.
 pub fn objects_of(cluster: &TestCluster) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let resources = cluster
-        .kubectl(&["api-resources", "--verbs=list", "-o=name"])
-        .unwrap();
-    for resource in resources
-        .lines()
-        .filter(|name| !IGNORED_RESOURCES.contains(name))
-    {
-        let list = cluster
-            .kubectl(&["get", resource, "--all-namespaces", "-o=json"])
-            .unwrap();
-        let list: Value = serde_json::from_str(&list).unwrap();
-        for object in list["items"].as_array().unwrap() {
-            let about = &object["metadata"];
-            let namespace = about["namespace"].as_str().map(|name| format!("{name}/"));
-            let name = about["name"].as_str().unwrap();
-            let name = format!("{resource}/{}{name}", namespace.unwrap_or_default());
-            all.insert(name, about["generation"].to_string());
-        }
+    for (resource, object) in cluster.api().all_objects(&IGNORED_RESOURCES).unwrap() {
+        let about = &object["metadata"];
+        let namespace = about["namespace"].as_str().map(|name| format!("{name}/"));
+        let name = about["name"].as_str().unwrap();
+        let name = format!("{resource}/{}{name}", namespace.unwrap_or_default());
+        all.insert(name, about["generation"].to_string());
     }
     all
 }

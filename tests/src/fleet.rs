@@ -28,7 +28,7 @@ const TAG: &str = env!("CARGO_PKG_VERSION");
 pub fn install(cluster: &TestCluster) {
     import_images(cluster);
     for file in ["crd.yaml", "aggregator.yaml"] {
-        cluster.apply(&shipped(file)).unwrap();
+        cluster.api().apply(&shipped(file)).unwrap();
     }
     cluster
         .kubectl(&[
@@ -102,22 +102,19 @@ pub fn import_scratch(cluster: &TestCluster) {
         .unwrap();
 }
 
-/// Returns the value of a JSONPath of the leading aggregator's pod, such as `.metadata.name`, once there is a leader.
-pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
-    let get = |object: &str, path: &str| {
-        let output = format!("-o=jsonpath={{{path}}}");
-        cluster.kubectl(&["-n", "pushscale", "get", object, &output])
-    };
+/// Returns a text of the leading aggregator's pod by its JSON Pointer, such as `/metadata/name`.
+pub fn aggregator(cluster: &TestCluster, pointer: &str) -> String {
+    let get = |kind: &str, object: &str| cluster.api().get("pushscale", kind, object);
     let mut found = None;
     until(TIMEOUT, "a leader", || {
-        let lease = get("lease/pushscale-aggregator", ".spec.holderIdentity");
-        let leader = lease.unwrap_or_default();
+        let lease = get("lease", "pushscale-aggregator").unwrap_or_default();
+        let leader = lease["spec"]["holderIdentity"].as_str();
         // The pod of a leader that was killed is named until its Lease ends.
         // `<pod>_<start of the process>`
-        let pod = leader.split('_').next().unwrap_or_default();
-        found = (!pod.is_empty())
-            .then(|| get(&format!("pod/{pod}"), path).ok())
-            .flatten();
+        let pod = leader.and_then(|leader| leader.split('_').next());
+        let pod = pod.and_then(|pod| get("pod", pod).ok());
+        let text = pod.as_ref().and_then(|pod| pod.pointer(pointer)?.as_str());
+        found = text.map(str::to_owned);
         found.is_some()
     });
     found.unwrap()
@@ -187,9 +184,7 @@ impl<'a> Fleet<'a> {
         namespace: &str,
         options: &FleetOptions,
     ) -> Self {
-        cluster
-            .kubectl(&["create", "namespace", namespace])
-            .unwrap();
+        cluster.api().create_namespace(namespace).unwrap();
         let fleet = Self {
             cluster,
             namespace: namespace.to_owned(),
@@ -214,7 +209,7 @@ impl<'a> Fleet<'a> {
         let scaler = options.scaled.then_some(scaler);
         for mut object in [service, deployment].into_iter().chain(scaler) {
             object["metadata"]["namespace"] = json!(namespace);
-            cluster.apply(&object.to_string()).unwrap();
+            cluster.api().apply(&object.to_string()).unwrap();
         }
         fleet.kubectl(&[
             "rollout",
@@ -239,7 +234,7 @@ impl<'a> Fleet<'a> {
 
     /// Returns an object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> Value {
-        self.cluster.get(&self.namespace, kind, name).unwrap()
+        self.cluster.api().get(&self.namespace, kind, name).unwrap()
     }
 
     fn pod_address(&self, pod: &str) -> String {
@@ -257,6 +252,7 @@ impl<'a> Fleet<'a> {
     pub fn pods(&self) -> Vec<String> {
         let pods = self
             .cluster
+            .api()
             .objects(&self.namespace, "pod", "app=torchserve");
         pods.unwrap()
             .iter()
@@ -293,9 +289,17 @@ impl<'a> Fleet<'a> {
 
     /// Merges fields, in JSON, into the spec of the PushScaler.
     pub fn patch(&self, spec: &str) {
-        let patch = format!("{{\"spec\":{spec}}}");
-        let merge = ["patch", "pushscaler", "torchserve", "--type=merge", "-p"];
-        self.kubectl(&[&merge[..], &[&patch]].concat());
+        let spec: Value = serde_json::from_str(spec).unwrap();
+        let fields = json!({ "spec": spec });
+        self.cluster
+            .api()
+            .merge(&self.namespace, "pushscaler", "torchserve", fields)
+            .unwrap();
+    }
+
+    /// Returns the status of the PushScaler as JSON text.
+    pub fn status(&self) -> String {
+        self.get("pushscaler", "torchserve")["status"].to_string()
     }
 
     /// Returns the output of `kubectl describe pushscaler`.
@@ -305,8 +309,8 @@ impl<'a> Fleet<'a> {
 
     /// Returns the `host:port` of the Service.
     pub fn address(&self) -> String {
-        let output = "-o=jsonpath={.spec.clusterIP}:8080";
-        self.kubectl(&["get", "service", "torchserve", output])
+        let service = self.get("service", "torchserve");
+        format!("{}:8080", service["spec"]["clusterIP"].as_str().unwrap())
     }
 
     /// Starts a load on the Service. kube-proxy balances connections.

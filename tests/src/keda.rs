@@ -74,7 +74,7 @@ impl Release {
                 }
                 _ => {}
             }
-            cluster.apply(&object.to_string()).unwrap();
+            cluster.api().apply(&object.to_string()).unwrap();
         }
         route(cluster, (NAMESPACE, ADAPTER), "https", adapter);
 
@@ -135,7 +135,7 @@ impl Release {
                 }
                 _ => {}
             }
-            cluster.apply(&object.to_string()).unwrap();
+            cluster.api().apply(&object.to_string()).unwrap();
         }
         until_available(cluster);
     }

@@ -29,7 +29,7 @@ pub fn install(cluster: &TestCluster) {
             .split("\n---\n")
             .filter(|object| !object.contains("kind: Deployment"))
             .collect();
-        cluster.apply(&objects.join("\n---\n")).unwrap();
+        cluster.api().apply(&objects.join("\n---\n")).unwrap();
     }
     until_established(cluster);
 }
@@ -70,7 +70,7 @@ pub fn permit_certificates(cluster: &TestCluster, helm: &Helm) {
         let (kind, name) = name.split_once('/').unwrap();
         let kind = kind.trim_end_matches("Binding");
         if kinds.contains(&kind) && name.starts_with("pushscale-certificates") {
-            cluster.apply(&object.to_string()).unwrap();
+            cluster.api().apply(&object.to_string()).unwrap();
             applied += 1;
         }
     }
@@ -91,7 +91,7 @@ pub struct Namespace<'a> {
 impl<'a> Namespace<'a> {
     /// Creates the namespace.
     pub fn create(cluster: &'a TestCluster, name: &str) -> Self {
-        cluster.kubectl(&["create", "namespace", name]).unwrap();
+        cluster.api().create_namespace(name).unwrap();
         Self {
             cluster,
             name: name.to_owned(),
@@ -108,19 +108,28 @@ impl<'a> Namespace<'a> {
     /// Applies objects, after replacing `NAMESPACE` by the namespace's name.
     pub fn apply(&self, yaml: &str) {
         self.cluster
+            .api()
             .apply(&yaml.replace("NAMESPACE", &self.name))
             .unwrap();
     }
 
     /// Returns an object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> Value {
-        self.cluster.get(&self.name, kind, name).unwrap()
+        self.cluster.api().get(&self.name, kind, name).unwrap()
+    }
+
+    /// Returns all objects of a kind as JSON.
+    pub fn list(&self, kind: &str) -> Vec<Value> {
+        self.cluster.api().objects(&self.name, kind, "").unwrap()
     }
 
     /// Returns the pods with the label `app`.
     pub fn pods(&self, app: &str) -> Vec<Value> {
         let label = format!("app={app}");
-        self.cluster.objects(&self.name, "pod", &label).unwrap()
+        self.cluster
+            .api()
+            .objects(&self.name, "pod", &label)
+            .unwrap()
     }
 
     /// Waits until an object fulfils the condition.
@@ -201,16 +210,21 @@ impl<'a> Namespace<'a> {
         let ready = if ready { "True" } else { "False" };
         let status =
             json!({ "phase": phase, "conditions": [{ "type": "Ready", "status": ready }] });
-        self.cluster.patch_status(&self.name, "pod", name, &status)
+        self.cluster
+            .api()
+            .patch_status(&self.name, "pod", name, &status)
     }
 
     /// Creates a token for this audience that is bound to the pod, like the kubelet.
     pub fn token(&self, pod: &FakePod, audience: &str) -> String {
-        let audience = format!("--audience={audience}");
-        let pod = format!("--bound-object-name={}", pod.name);
-        let bound = ["create", "token", "default", "--bound-object-kind=Pod"];
-        let all = [&bound[..], &[&audience, &pod]].concat();
-        self.kubectl(&all).trim().to_owned()
+        let spec = json!({
+            "audiences": [audience],
+            "boundObjectRef": { "kind": "Pod", "apiVersion": "v1", "name": pod.name },
+        });
+        self.cluster
+            .api()
+            .token(&self.name, "default", spec)
+            .unwrap()
     }
 
     /// Creates a PushScaler `name` for the object `kind/target`, with more lines for `spec`. The defaults are 5
@@ -261,8 +275,16 @@ impl<'a> Namespace<'a> {
 
     /// Merges fields, in JSON, into the PushScaler's spec.
     pub fn patch(&self, scaler: &str, spec: &str) {
-        let patch = format!("{{\"spec\":{spec}}}");
-        self.kubectl(&["patch", "pushscaler", scaler, "--type=merge", "-p", &patch]);
+        let spec: Value = serde_json::from_str(spec).unwrap();
+        self.merge("pushscaler", scaler, json!({ "spec": spec }));
+    }
+
+    /// Merges fields into an object.
+    pub fn merge(&self, kind: &str, name: &str, fields: Value) {
+        self.cluster
+            .api()
+            .merge(&self.name, kind, name, fields)
+            .unwrap();
     }
 
     /// Returns `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
 
 use crate::test_cluster::TestCluster;
 
@@ -13,9 +15,17 @@ use crate::test_cluster::TestCluster;
 /// # Panics
 /// There is no such Secret.
 pub fn secret(cluster: &TestCluster, name: &str, key: &str) -> String {
-    let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
-    let arguments = ["-n", "pushscale", "get", "secret", name, &template];
-    cluster.kubectl(&arguments).unwrap()
+    let secret = cluster.api().get("pushscale", "secret", name).unwrap();
+    decode(&secret["data"][key])
+}
+
+/// Decodes text that an object has in Base64.
+///
+/// # Panics
+/// It is not such text.
+pub fn decode(text: &Value) -> String {
+    let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 /// Writes a TLS Secret in `pushscale` to a directory, like the kubelet to a volume.
@@ -53,5 +63,5 @@ pub fn route(
         "endpoints": [{ "addresses": [address.ip()], "conditions": { "ready": true } }],
         "ports": [{ "name": port, "port": address.port(), "protocol": "TCP" }],
     });
-    cluster.apply(&slice.to_string()).unwrap();
+    cluster.api().apply(&slice.to_string()).unwrap();
 }

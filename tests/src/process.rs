@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::namespace::TIMEOUT;
 use crate::test_cluster::TestCluster;
 
@@ -103,28 +105,16 @@ impl Drop for Process {
 
 /// Writes a kubeconfig with a token of a service account, so that a permission missing in the manifest fails the test.
 pub(crate) fn kubeconfig_of(cluster: &TestCluster, namespace: &str, account: &str) -> PathBuf {
-    let token = cluster
-        .kubectl(&["-n", namespace, "create", "token", account])
-        .unwrap();
+    let token = cluster.api().token(namespace, account, json!({})).unwrap();
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let path = cluster
         .logs_dir()
         .join(format!("{account}-{number}.kubeconfig"));
-    fs::copy(cluster.kubeconfig(), &path).unwrap();
-    let file = format!("--kubeconfig={}", path.display());
-    let credentials = format!("--token={}", token.trim());
-    cluster
-        .kubectl(&[&file, "config", "set-credentials", "account", &credentials])
-        .unwrap();
-    cluster
-        .kubectl(&[
-            &file,
-            "config",
-            "set-context",
-            "--current",
-            "--user=account",
-        ])
-        .unwrap();
+    let text = fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    kubeconfig["users"] = json!([{ "name": "account", "user": { "token": token } }]);
+    kubeconfig["contexts"][0]["context"]["user"] = json!("account");
+    fs::write(&path, kubeconfig.to_string()).unwrap();
     path
 }

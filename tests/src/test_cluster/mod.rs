@@ -4,7 +4,7 @@
 //! use pushscale_tests::test_cluster::{TestCluster, ClusterError, Shape};
 //!
 //! let cluster = TestCluster::start(Shape::ControlPlane)?;
-//! cluster.kubectl(&["create", "namespace", "mine"])?;
+//! cluster.api().create_namespace("mine")?;
 //! # Ok::<(), ClusterError>(())
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! process dies in any way, a supervisor removes everything. `docs/TEST-CLUSTER.md` describes the commands and the
 //! known pitfalls.
 
+mod api_server;
 mod certificates;
 mod cgroups;
 mod client;
@@ -42,16 +43,13 @@ mod sweep;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use client::Client;
 use control::Request;
-use kube::api::{ListParams, Patch, PatchParams};
 use launch::Supervisor;
-use serde_json::Value;
 use site::Site;
 use state::{RootLock, StateDir};
 
+pub use api_server::ApiServer;
 pub use error::{ClusterError, LogTail};
 pub use image::Image;
 pub(crate) use programs::{provision, provision_for_test};
@@ -64,7 +62,7 @@ pub use supervisor::supervise;
 pub struct TestCluster {
     site: Site,
     kubeconfig: PathBuf,
-    client: OnceLock<Client>,
+    api: ApiServer,
     /// The supervisor, if this process owns the cluster.
     supervisor: Option<Supervisor>,
 }
@@ -221,111 +219,10 @@ impl TestCluster {
         run::output(self.kubectl_command().args(arguments))
     }
 
-    /// Returns an object as JSON. `kind` is a singular name for kubectl, such as `pod`.
-    ///
-    /// # Errors
-    ///
-    /// There is no such object, or the API server did not respond.
-    pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Result<Value, ClusterError> {
-        let object = name.to_owned();
-        let found = self.client()?.run(namespace, kind, |objects| async move {
-            objects.get(&object).await
-        });
-        let found = found.map_err(self.failed(format!("get {kind}/{name} in {namespace}")))?;
-        Ok(serde_json::to_value(found).unwrap_or_default())
-    }
-
-    /// Returns the objects of a namespace with these labels, such as `app=torchserve`, as JSON.
-    ///
-    /// # Errors
-    ///
-    /// The API server did not respond.
-    pub fn objects(
-        &self,
-        namespace: &str,
-        kind: &str,
-        labels: &str,
-    ) -> Result<Vec<Value>, ClusterError> {
-        let selected = ListParams::default().labels(labels);
-        let found = self.client()?.run(namespace, kind, |objects| async move {
-            objects.list(&selected).await
-        });
-        let found = found.map_err(self.failed(format!("list {kind} in {namespace}")))?;
-        let values = found.items.into_iter().map(serde_json::to_value);
-        Ok(values.map(Result::unwrap_or_default).collect())
-    }
-
-    /// Merges fields into the status of an object.
-    ///
-    /// # Errors
-    ///
-    /// There is no such object, or the API server rejected the status.
-    pub fn patch_status(
-        &self,
-        namespace: &str,
-        kind: &str,
-        name: &str,
-        status: &Value,
-    ) -> Result<(), ClusterError> {
-        let object = name.to_owned();
-        let patch = Patch::Merge(serde_json::json!({ "status": status }));
-        let patched = self.client()?.run(namespace, kind, |objects| async move {
-            let parameters = PatchParams::default();
-            objects.patch_status(&object, &parameters, &patch).await
-        });
-        patched
-            .map(|_object| ())
-            .map_err(self.failed(format!("patch the status of {kind}/{name} in {namespace}")))
-    }
-
-    fn client(&self) -> Result<&Client, ClusterError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let network = match self.site.shape {
-            Shape::ControlPlane => None,
-            Shape::Node => Some(network::path(&self.site.state)),
-        };
-        let client = Client::start(self.kubeconfig.clone(), network)
-            .map_err(self.failed("connect a client".to_owned()))?;
-        Ok(self.client.get_or_init(|| client))
-    }
-
-    fn failed(&self, request: String) -> impl FnOnce(String) -> ClusterError {
-        let name = self.name().to_owned();
-        move |reason| ClusterError::Request {
-            name,
-            request,
-            reason,
-        }
-    }
-
-    /// Applies the objects of a YAML text with server-side apply.
-    ///
-    /// # Errors
-    ///
-    /// The API server rejected one of them.
-    pub fn apply(&self, yaml: &str) -> Result<(), ClusterError> {
-        let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-        run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
-    }
-
-    /// Applies the objects of a YAML text in a dry run.
-    ///
-    /// # Errors
-    ///
-    /// The API server would reject one of them.
-    pub fn dry_run(&self, yaml: &str) -> Result<(), ClusterError> {
-        let arguments = [
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "--validate=strict",
-            "-f",
-            "-",
-        ];
-        run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
+    /// Returns the API server, as the administrator.
+    #[must_use]
+    pub fn api(&self) -> &ApiServer {
+        &self.api
     }
 
     /// Imports the image of an archive, as `docker save` or buildah write it, for the pods of a node.
@@ -398,10 +295,15 @@ impl TestCluster {
     }
 
     fn new(site: Site, supervisor: Option<Supervisor>) -> Self {
+        let network = match site.shape {
+            Shape::ControlPlane => None,
+            Shape::Node => Some(network::path(&site.state)),
+        };
+        let kubeconfig = site.admin_kubeconfig();
         Self {
-            kubeconfig: site.admin_kubeconfig(),
+            api: ApiServer::new(site.state.name(), kubeconfig.clone(), network),
+            kubeconfig,
             site,
-            client: OnceLock::new(),
             supervisor,
         }
     }

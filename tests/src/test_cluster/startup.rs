@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hyper::http;
+use kube::Error;
+
+use super::client::Client;
 use super::component::{CommandLine, Components, log_tail};
 use super::error::ClusterError;
 use super::identities::{self, API_SERVICE_ADDRESS, NODE_NAME};
@@ -117,17 +121,28 @@ impl Startup {
     fn wait_for_api_server(&mut self, port: u16) -> Result<(), ClusterError> {
         let address = SocketAddr::new(self.site.address(), port);
         self.wait("kube-apiserver", "its port", 120, || accepts(address))?;
-        self.wait_for_kubectl("kube-apiserver", "/readyz", &["get", "--raw=/readyz"], "ok")
+        let client = self.client()?;
+        self.wait("kube-apiserver", "/readyz", 120, || {
+            let ready = client.request(async move |client| {
+                let request = http::Request::get("/readyz").body(Vec::new());
+                client
+                    .request_text(request.map_err(Error::HttpError)?)
+                    .await
+            });
+            ready.is_ok()
+        })
     }
 
     fn wait_for_service_account(&mut self) -> Result<(), ClusterError> {
-        let arguments = ["get", "serviceaccount", "default", "--namespace=default"];
-        self.wait_for_kubectl(
-            "kube-controller-manager",
-            "the default service account",
-            &arguments,
-            "default",
-        )
+        let client = self.client()?;
+        let account = "the default service account";
+        self.wait("kube-controller-manager", account, 120, || {
+            client
+                .objects("default", "serviceaccount", async move |accounts| {
+                    accounts.get("default").await
+                })
+                .is_ok()
+        })
     }
 
     fn wait_for_containerd(&mut self) -> Result<(), ClusterError> {
@@ -138,9 +153,14 @@ impl Startup {
     }
 
     fn wait_for_node(&mut self) -> Result<(), ClusterError> {
-        let template = r#"-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
-        let arguments = ["get", "node", NODE_NAME, template];
-        self.wait_for_kubectl("kubelet", "the node to be Ready", &arguments, "True")
+        let client = self.client()?;
+        self.wait("kubelet", "the node to be Ready", 120, || {
+            let node = client.objects("", "node", async move |nodes| nodes.get(NODE_NAME).await);
+            let conditions = node.map(|node| node.data["status"]["conditions"].clone());
+            let conditions = conditions.unwrap_or_default();
+            let mut conditions = conditions.as_array().into_iter().flatten();
+            conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+        })
     }
 
     fn wait_for_services(&mut self) -> Result<(), ClusterError> {
@@ -159,21 +179,14 @@ impl Startup {
         })
     }
 
-    fn wait_for_kubectl(
-        &mut self,
-        component: &str,
-        waited_for: &str,
-        arguments: &[&str],
-        answer: &str,
-    ) -> Result<(), ClusterError> {
-        let site = self.site.clone();
-        self.wait(component, waited_for, 120, || {
-            let output = site
-                .command("kubectl")
-                .args(arguments)
-                .arg("--request-timeout=2s")
-                .output();
-            output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(answer))
+    /// Returns a client that gives up after a moment: the API server may accept a request before it can respond.
+    fn client(&self) -> Result<Client, ClusterError> {
+        // This thread is in the cluster's network, which the client's thread inherits.
+        let client = Client::start(self.site.admin_kubeconfig(), None, Duration::from_secs(2));
+        client.map_err(|reason| ClusterError::Request {
+            name: self.site.state.name().to_owned(),
+            request: "connect a client".to_owned(),
+            reason,
         })
     }
 

@@ -13,7 +13,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     for chart in CHARTS {
-        cluster.apply(
+        cluster.api().apply(
             &json!({
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": { "name": chart, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
@@ -25,7 +25,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
     cluster.kubectl(&["create", "namespace", "models"]).unwrap();
     for file in ["files/crd.yaml", "files/checkpoint-crd.yaml"] {
         let definition = pushscale_tests::charts::read("pushscale", file);
-        cluster.apply(&definition).unwrap();
+        cluster.api().apply(&definition).unwrap();
     }
     until_established(&cluster);
 
@@ -67,6 +67,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
 
 fn dry_run(cluster: &TestCluster, object: &Value) -> Result<(), String> {
     cluster
+        .api()
         .dry_run(&object.to_string())
         .map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ fn an_upgrade_with_an_autoscaler_keeps_the_replicas() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     cluster.kubectl(&["create", "namespace", "models"]).unwrap();
     for file in ["files/crd.yaml", "files/checkpoint-crd.yaml"] {
-        cluster.apply(&read("pushscale", file)).unwrap();
+        cluster.api().apply(&read("pushscale", file)).unwrap();
     }
     until_established(&cluster);
     for server_side in ["true", "false"] {

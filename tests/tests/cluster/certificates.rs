@@ -13,7 +13,7 @@ use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{
     Aggregator, Certificates, Namespace, TIMEOUT, install, permit_certificates,
 };
-use pushscale_tests::objects::{mount, secret};
+use pushscale_tests::objects::{decode, mount, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -74,18 +74,26 @@ impl View<'_> {
 
     /// Returns the CA that is published to a namespace, or an empty string.
     fn published(&self, namespace: &str) -> String {
-        let template = "-o=go-template={{range .items}}{{index .data \"ca.crt\"}}{{end}}";
-        let only = "--field-selector=metadata.name=pushscale-ca";
-        self.read(&["-n", namespace, "get", "configmaps", only, template])
+        let all = self.0.api().objects(namespace, "configmap", "").unwrap();
+        let is_ca = |it: &&Value| it["metadata"]["name"] == "pushscale-ca";
+        let ca = all.iter().find(is_ca).map(|it| &it["data"]["ca.crt"]);
+        ca.map_or_else(String::new, |ca| ca.as_str().unwrap().to_owned())
     }
 
     /// Returns the distinct `caBundle`s of the webhook.
     fn webhook(&self) -> BTreeSet<String> {
-        let template = "-o=go-template={{range .webhooks}}{{if .clientConfig.caBundle}}{{base64decode .clientConfig.caBundle}}{{end}}#{{end}}";
-        let name = "mutatingwebhookconfiguration/pushscale-injector";
-        let text = self.read(&["get", name, template]);
-        let found = text.split_terminator('#').map(str::to_owned);
-        found.collect()
+        let (kind, name) = ("mutatingwebhookconfiguration", "pushscale-injector");
+        let webhook = self.0.api().get("", kind, name).unwrap();
+        let webhooks = webhook["webhooks"].as_array().unwrap().iter();
+        let bundle = |webhook: &Value| {
+            let bundle = &webhook["clientConfig"]["caBundle"];
+            if bundle.is_null() {
+                String::new()
+            } else {
+                decode(bundle)
+            }
+        };
+        webhooks.map(bundle).collect()
     }
 
     /// Returns all objects that Pushscale manages, as `namespace/kind/name`.
@@ -270,7 +278,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
         cluster.kubectl(&arguments).unwrap()
     };
     let quiet = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"quiet","labels":{"pushscale.dev/ca":"disabled"}}}"#;
-    cluster.apply(quiet).unwrap();
+    cluster.api().apply(quiet).unwrap();
     cluster.kubectl(&["create", "namespace", "later"]).unwrap();
     until("a later namespace", || view.published("later") == bundle).await;
     assert_eq!(view.published("quiet"), "");
@@ -294,10 +302,10 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
     until("made again", || view.published("models") == bundle).await;
 
     // The webhook is created later, and gets the CA in all its entries, repeatedly.
-    cluster.apply(WEBHOOK).unwrap();
+    cluster.api().apply(WEBHOOK).unwrap();
     let only = BTreeSet::from([bundle.clone()]);
     until("the webhook trusts the injector", || view.webhook() == only).await;
-    cluster.apply(WEBHOOK).unwrap();
+    cluster.api().apply(WEBHOOK).unwrap();
     until("the webhook trusts it again", || view.webhook() == only).await;
 
     // A deleted certificate is issued again by the same CA. A deleted CA stays trusted while its successor is
@@ -364,7 +372,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
 async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let Some(cluster) = own_cluster() else { return };
     let view = View(&cluster);
-    cluster.apply(WEBHOOK).unwrap();
+    cluster.api().apply(WEBHOOK).unwrap();
     Namespace::create(&cluster, "models");
     let short = [
         ("PUSHSCALE_CERTIFICATES_CA_LIFETIME", "30s"),

@@ -202,8 +202,8 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
         ] }] }),
     ];
     for (index, forgery) in forgeries.iter().enumerate() {
-        let patch = json!({ "spec": forgery }).to_string();
-        namespace.kubectl(&["patch", CHECKPOINT, "--type=merge", "-p", &patch]);
+        let fields = json!({ "spec": forgery });
+        namespace.merge("pushscalercheckpoint", "torchserve", fields);
         let names = [format!("forged-{index}-a"), format!("forged-{index}-b")];
         let mut pair = Pair::start(&namespace, names.each_ref().map(String::as_str)).await;
         let (_, steps) = pair.decide().await;
@@ -213,8 +213,7 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
 
     namespace.kubectl(&["delete", "pushscaler/torchserve"]);
     let start = Instant::now();
-    let get = ["get", "pushscalercheckpoints", "-o=name"];
-    while !namespace.kubectl(&get).is_empty() {
+    while !namespace.list("pushscalercheckpoint").is_empty() {
         assert!(start.elapsed() < TIMEOUT, "the checkpoint stays");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -94,9 +94,7 @@ impl Setup {
         let host = host_address()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
-        cluster
-            .kubectl(&["create", "namespace", "pushscale"])
-            .unwrap();
+        cluster.api().create_namespace("pushscale").unwrap();
         let values = json!({ "externalMetrics": { "enabled": true } });
         let rendered = helm.template("pushscale", &values).unwrap();
         let kinds = [
@@ -116,7 +114,7 @@ impl Setup {
                 object["spec"].as_object_mut().unwrap().remove("selector");
             }
             if is_service || kinds.contains(&object["kind"].as_str().unwrap()) {
-                cluster.apply(&object.to_string()).unwrap();
+                cluster.api().apply(&object.to_string()).unwrap();
             }
         }
         until_established(&cluster);
@@ -176,12 +174,15 @@ impl Setup {
     }
 
     async fn until_available(&self, expected: &str) {
-        let path = "-o=jsonpath={.status.conditions[?(@.type==\"Available\")]}";
         let start = Instant::now();
         loop {
-            let arguments = ["get", "apiservice", API_SERVICE, path];
-            let condition = self.cluster.kubectl(&arguments).unwrap();
-            if condition.contains(&format!("\"status\":\"{expected}\"")) {
+            let service = self
+                .cluster
+                .api()
+                .get("", "apiservice", API_SERVICE)
+                .unwrap();
+            let condition = Namespace::condition(&service, "Available");
+            if condition.starts_with(&format!("{expected}/")) {
                 return;
             }
             assert!(
@@ -195,7 +196,7 @@ impl Setup {
     /// Reads a path of the API through the API server.
     fn get(&self, path: &str) -> Result<Value, String> {
         let path = format!("{API}{path}");
-        match self.cluster.kubectl(&["get", "--raw", &path]) {
+        match self.cluster.api().get_path(&path) {
             Ok(text) => Ok(serde_json::from_str(&text).unwrap()),
             Err(error) => Err(error.to_string()),
         }

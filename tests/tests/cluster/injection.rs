@@ -24,12 +24,10 @@ const SIDECAR: &str = "pushscale-sidecar";
 #[tokio::test]
 async fn every_injected_pod_is_accepted_by_the_api_server() {
     let namespace = Namespace::create(cluster(), "injected-files");
-    let account = "serviceaccount";
-    let start = std::time::Instant::now();
-    while !namespace.kubectl(&["get", account]).contains("default") {
-        assert!(start.elapsed() < TIMEOUT, "no service account");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    http::until(TIMEOUT, || async {
+        !namespace.list("serviceaccount").is_empty()
+    })
+    .await;
     let mut files = 0;
     for entry in fs::read_dir(repository().join("crates/injector/testdata")).unwrap() {
         let file = entry.unwrap().path().join("after.yaml");
@@ -93,10 +91,8 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
         "InvalidAnnotation: pushscale.dev/scrape-interval is \"1h\": it must be a duration";
     let skipped = pod["metadata"]["annotations"]["pushscale.dev/skipped"].as_str();
     assert!(skipped.unwrap().starts_with(expected), "{pod:#}");
-    let events = ["get", "events.events.k8s.io", "-o", "json"];
     http::until(TIMEOUT, || async {
-        let events: Value = serde_json::from_str(&namespace.kubectl(&events)).unwrap();
-        events["items"].as_array().unwrap().iter().any(|event| {
+        namespace.list("event").iter().any(|event| {
             event["reason"] == "InvalidAnnotation" && event["regarding"]["kind"] == "ReplicaSet"
         })
     })
@@ -232,7 +228,7 @@ fn base64(bytes: &[u8]) -> String {
 /// Returns a client with exactly the permissions that the injector needs.
 async fn client_of_its_account(namespace: &Namespace<'_>) -> impl Future<Output = Client> + use<> {
     namespace
-        .cluster
+        .cluster.api()
         .apply(
             "apiVersion: v1\nkind: Namespace\nmetadata: { name: pushscale }\n---\n\
              apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: pushscale-injector, namespace: pushscale }\n---\n\

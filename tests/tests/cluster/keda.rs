@@ -43,7 +43,11 @@ async fn follow(namespace: &Namespace<'_>, aggregator: &Aggregator, change: impl
     let address = aggregator.keda().await.to_string();
     let [documented, mut scaled_object] = documented_objects(&namespace.name, Some(&address));
     // The test has another PushScaler of that name, which needs no measurements but the queue latency.
-    namespace.cluster.dry_run(&documented.to_string()).unwrap();
+    namespace
+        .cluster
+        .api()
+        .dry_run(&documented.to_string())
+        .unwrap();
     change(&mut scaled_object);
     namespace.apply(&scaled_object.to_string());
 }
@@ -55,9 +59,8 @@ fn recommend(namespace: &Namespace<'_>, more: &str) {
 
 /// Returns the HPA; null until KEDA has created it.
 fn hpa(namespace: &Namespace<'_>) -> Value {
-    let list: Value =
-        serde_json::from_str(&namespace.kubectl(&["get", "hpa", "-o", "json"])).unwrap();
-    list["items"][0].clone()
+    let hpas = namespace.list("hpa");
+    hpas.into_iter().next().unwrap_or_default()
 }
 
 #[tokio::test]

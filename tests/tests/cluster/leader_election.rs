@@ -7,7 +7,6 @@ use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{Aggregator, Namespace, TIMEOUT};
 use pushscale_tests::test_cluster::TestCluster;
-use serde_json::Value;
 
 use crate::cluster;
 
@@ -100,17 +99,11 @@ struct Lease {
 
 impl Lease {
     fn read(pair: &Pair<'_>) -> Self {
-        let lease = [
-            "-n",
-            "pushscale",
-            "get",
-            "lease",
-            "pushscale-aggregator",
-            "-o",
-            "json",
-        ];
-        let lease = pair.namespace.cluster.kubectl(&lease).unwrap();
-        let lease: Value = serde_json::from_str(&lease).unwrap();
+        let cluster = pair.namespace.cluster;
+        let lease = cluster
+            .api()
+            .get("pushscale", "lease", "pushscale-aggregator");
+        let lease = lease.unwrap();
         let spec = &lease["spec"];
         let time = |field: &str| spec[field].as_str().unwrap().parse().unwrap();
         Self {

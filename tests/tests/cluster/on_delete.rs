@@ -61,18 +61,12 @@ fn delete(namespace: &Namespace<'_>) {
 
 async fn until_deleted(namespace: &Namespace<'_>) {
     let start = Instant::now();
-    let get = [
-        "get",
-        "pushscaler/torchserve",
-        "--ignore-not-found",
-        "-o=json",
-    ];
     loop {
-        let found = namespace.kubectl(&get);
+        let found = namespace.list("pushscaler");
         if found.is_empty() {
             return;
         }
-        assert!(start.elapsed() < TIMEOUT, "it is not deleted: {found}");
+        assert!(start.elapsed() < TIMEOUT, "it is not deleted: {found:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

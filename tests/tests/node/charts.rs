@@ -128,7 +128,7 @@ fn refuses_the_external_metrics_of_another(helm: &Helm, cluster: &TestCluster) {
             "versionPriority": 100,
         },
     });
-    cluster.apply(&service.to_string()).unwrap();
+    cluster.api().apply(&service.to_string()).unwrap();
     let release = [
         "pushscale",
         "--namespace=pushscale",
@@ -186,9 +186,11 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
     let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);
     fleet::until(fleet::TIMEOUT, "fresh", || {
-        let fresh = "-o=jsonpath={.status.pods.fresh}";
-        let pods = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
-        pods.unwrap() == "1"
+        let scaler = cluster
+            .api()
+            .get("models", "pushscaler", "torchserve")
+            .unwrap();
+        scaler["status"]["pods"]["fresh"] == 1
     });
     // The script forwards SIGTERM to the server. Otherwise the pod would take the whole grace period, and kubectl gives
     // up after five minutes.

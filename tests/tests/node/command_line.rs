@@ -21,7 +21,7 @@ fn explain_simulate_and_doctor_reach_the_leader_without_flags() {
     };
     let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     until(TIMEOUT, "decided", || {
-        fleet.describe().contains("AllPodsReporting")
+        fleet.status().contains("AllPodsReporting")
     });
 
     let explained = run(&["explain", "torchserve"]);

@@ -20,7 +20,7 @@ fn the_busiest_pod_is_deleted_last() {
     let fleet = Fleet::create(node.cluster, node.torchserve, "emptiest", &options);
     let set_min = |replicas: u32| fleet.patch(&format!(r#"{{"minReplicas":{replicas}}}"#));
     until(TIMEOUT, "3 pods report", || {
-        fleet.describe().contains("3 of 3 running pods report")
+        fleet.status().contains("3 of 3 running pods report")
     });
     let busy = fleet.pods().swap_remove(0);
     // Twice its capacity, so that its queue grows.

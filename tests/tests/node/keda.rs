@@ -33,7 +33,7 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
     );
     until(TIMEOUT, "started", || fleet.replicas() == 1);
     until(TIMEOUT, "reported", || {
-        fleet.describe().contains("1 of 1 running pods report")
+        fleet.status().contains("1 of 1 running pods report")
     });
     // The desired replicas are unknown until a request was timed.
     let load = fleet.load(&["2:3600"]);

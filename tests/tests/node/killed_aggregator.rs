@@ -20,7 +20,7 @@ fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
             &FleetOptions::by(algorithm),
         )
     });
-    let pod = || aggregator(&node.cluster, ".metadata.name");
+    let pod = || aggregator(&node.cluster, "/metadata/name");
     let kill = || {
         let pod = pod();
         let now = ["--grace-period=0", "--force"];

@@ -18,20 +18,17 @@ fn a_deployment_of_kserve_is_injected_and_scaled() {
     reader.run("kubectl label namespace models pushscale.dev/inject=enabled");
     let pod = torchserve_pod(&node.torchserve);
     for object in [deployment(&pod), service()] {
-        node.cluster.apply(&object.to_string()).unwrap();
+        node.cluster.api().apply(&object.to_string()).unwrap();
     }
     let page = Document::read("KSERVE.md");
     reader.follow(page.section("Scale its Deployment"), |_| {});
-    let kubectl = |arguments: &[&str]| {
-        let all = [&["--namespace=models"], arguments].concat();
-        node.cluster.kubectl(&all).unwrap()
-    };
-    let describe = || kubectl(&["describe", "pushscaler", "mnist"]);
+    let get = |kind: &str, name: &str| node.cluster.api().get("models", kind, name).unwrap();
+    let status = || get("pushscaler", "mnist")["status"].to_string();
     until(TIMEOUT, "reported", || {
-        describe().contains("1 of 1 running pods report")
+        status().contains("1 of 1 running pods report")
     });
-    let pod = kubectl(&["get", "pods", "-o=jsonpath={.items[0]}"]);
-    let pod: Value = serde_json::from_str(&pod).unwrap();
+    let pods = node.cluster.api().objects("models", "pod", "").unwrap();
+    let pod = &pods[0];
     assert_eq!(
         pod["metadata"]["annotations"]["pushscale.dev/container"],
         Value::Null,
@@ -44,25 +41,15 @@ fn a_deployment_of_kserve_is_injected_and_scaled() {
     let hook = &pod["spec"]["containers"][0]["lifecycle"]["preStop"]["httpGet"];
     assert_eq!(hook["path"], "/drain", "{pod:#}");
 
-    let address = kubectl(&[
-        "get",
-        "service",
-        "mnist-predictor",
-        "-o=jsonpath={.spec.clusterIP}:80",
-    ]);
+    let service = get("service", "mnist-predictor");
+    let address = format!("{}:80", service["spec"]["clusterIP"].as_str().unwrap());
     let load = LoadGenerator::start(&node.cluster, "kserve", &address, &["25:3600"]);
-    let replicas = [
-        "get",
-        "deployment",
-        "mnist-predictor",
-        "-o=jsonpath={.spec.replicas}",
-    ];
     until(TIMEOUT, "scaled up", || {
-        kubectl(&replicas).parse::<u32>().unwrap() >= 4
+        get("deployment", "mnist-predictor")["spec"]["replicas"].as_u64() >= Some(4)
     });
     // Also those of the management API.
     until(TIMEOUT, "all metrics", || {
-        describe().contains("AllMetricsAvailable")
+        status().contains("AllMetricsAvailable")
     });
     load.stop();
 }

@@ -71,7 +71,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     };
     signal("-STOP");
     until(TIMEOUT, "reported", || {
-        let text = fleet.describe();
+        let text = fleet.status();
         text.contains("SomePodsNotReporting") && text.contains("does not respond")
     });
     fleet.patch(r#"{"minReplicas":1}"#);
@@ -101,7 +101,7 @@ fn log_mode_holds(algorithm: Algorithm) {
     );
     until(TIMEOUT, "reported", || {
         fleet
-            .describe()
+            .status()
             .contains("set metrics_mode=prometheus in config.properties")
     });
     assert_replicas_stay(&fleet, 2, 10);

@@ -29,7 +29,7 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
     );
     reader.follow(page.section("Selecting the pods"), |_| {});
     until(TIMEOUT, "reported", || {
-        fleet.describe().contains("1 of 1 running pods report")
+        fleet.status().contains("1 of 1 running pods report")
     });
     let load = fleet.load(&["2:5", "25:3600"]);
     reader.follow(page.section("The published HPA"), |_| {});
@@ -69,7 +69,7 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
 
 /// New aggregators take over what the former ones recorded.
 fn keeps_the_load_history(node: &ChartNode) {
-    let pod = || aggregator(&node.cluster, ".metadata.name");
+    let pod = || aggregator(&node.cluster, "/metadata/name");
     let first_time = || {
         let pod = format!("/api/v1/namespaces/pushscale/pods/{}:8491/proxy", pod());
         let path = format!("{pod}/debug/scalers/models/torchserve/load.csv");

@@ -52,7 +52,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
         let outlier = fleet.condition("PodOutlier");
         outlier["message"].as_str().unwrap().contains(advice)
     });
-    let leader = fleet::aggregator(&node.cluster, ".metadata.name");
+    let leader = fleet::aggregator(&node.cluster, "/metadata/name");
     let log = node.cluster.kubectl(&["-n", "pushscale", "logs", &leader]);
     let (log, reason) = (
         log.unwrap(),

@@ -36,7 +36,7 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     };
     let fleet = Fleet::create(&cluster, &torchserve, "rotation", &options);
     until(TIMEOUT, "reported", || {
-        fleet.describe().contains("1 of 1 running pods report")
+        fleet.status().contains("1 of 1 running pods report")
     });
     let first_report = Instant::now();
     let pods = fleet.pods();
@@ -55,7 +55,7 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     while first_report.elapsed() < end {
         thread::sleep(Duration::from_secs(5));
         until(TIMEOUT, "reported again", || {
-            fleet.describe().contains("1 of 1 running pods report")
+            fleet.status().contains("1 of 1 running pods report")
         });
         let mut now = counted(&cluster);
         until(TIMEOUT, "accepted again", || {
@@ -94,7 +94,7 @@ const REVIEWED: &str = r#"token_reviews_total{outcome="authenticated"}"#;
 
 /// Pushes an invalid body, and returns the status.
 fn push(cluster: &TestCluster, torchserve: &LocalTorchServe, token: &str) -> String {
-    let address = fleet::aggregator(cluster, ".status.podIP");
+    let address = fleet::aggregator(cluster, "/status/podIP");
     let script = "\
 import http.client, ssl, sys
 address, path, token = sys.argv[1:]
@@ -115,7 +115,7 @@ print(connection.getresponse().status)
 
 /// Returns the counters of readings and reviews that are not zero.
 fn counted(cluster: &TestCluster) -> BTreeMap<String, f64> {
-    let pod = fleet::aggregator(cluster, ".metadata.name");
+    let pod = fleet::aggregator(cluster, "/metadata/name");
     let page = format!("/api/v1/namespaces/pushscale/pods/{pod}:8491/proxy/metrics");
     let page = cluster.kubectl(&["get", "--raw", &page]).unwrap();
     let lines = page

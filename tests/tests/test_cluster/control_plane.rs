@@ -23,7 +23,7 @@ spec:
 #[test]
 fn a_deployment_gets_its_pod_objects() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
-    cluster.apply(DEPLOYMENT).unwrap();
+    cluster.api().apply(DEPLOYMENT).unwrap();
     eventually("one ReplicaSet and two Pods", || {
         count(&cluster, "replicasets") == 1 && count(&cluster, "pods") == 2
     });

@@ -117,6 +117,7 @@ fn busy_cluster(shape: Shape) -> TestCluster {
     if shape == Shape::Node {
         import_probe(&cluster);
         cluster
+            .api()
             .apply(&format!(
                 "
 apiVersion: v1

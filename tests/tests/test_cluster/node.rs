@@ -27,7 +27,7 @@ fn pods_run_and_reach_services_and_dns() {
     let Some(cluster) = shared_cluster() else {
         return;
     };
-    cluster.apply(&web("web")).unwrap();
+    cluster.api().apply(&web("web")).unwrap();
     cluster
         .kubectl(&["rollout", "status", "deployment/web", "--timeout=300s"])
         .unwrap();

@@ -13,6 +13,7 @@ fn a_native_sidecar_starts_first_and_stops_last() {
     // In the cluster's directory, so that it is removed with it.
     let directory = cluster.logs_dir().join("sidecar-test");
     cluster
+        .api()
         .apply(&pod(&directory.display().to_string()))
         .unwrap();
     cluster

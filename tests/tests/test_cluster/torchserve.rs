@@ -21,6 +21,7 @@ fn a_torchserve_pod_becomes_ready_and_serves_its_model() {
         .unwrap();
 
     cluster
+        .api()
         .apply(&fleet::torchserve_pod(&torchserve).to_string())
         .unwrap();
     cluster

@@ -142,7 +142,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
     };
     for mut object in documented.clone() {
         object["metadata"]["namespace"] = json!(fleet.namespace());
-        cluster.apply(&object.to_string()).unwrap();
+        cluster.api().apply(&object.to_string()).unwrap();
     }
     until(TIMEOUT, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")

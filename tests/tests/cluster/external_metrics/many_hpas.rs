@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use pushscale_tests::http;
 use pushscale_tests::namespace::{Certificates, Namespace, TIMEOUT};
-use serde_json::Value;
 
 use super::{CERTIFICATES, Setup};
 use crate::reporting_fleet::ReportingFleet;
@@ -66,9 +65,7 @@ async fn a_hundred_hpas_read_their_metrics() {
     // Within the HPA's tolerance of the target, so that the replicas stay.
     fleet.report(Some(0.007));
     let active = || {
-        let hpas: Value =
-            serde_json::from_str(&namespace.kubectl(&["get", "hpa", "-o", "json"])).unwrap();
-        let hpas = hpas["items"].as_array().unwrap().clone();
+        let hpas = namespace.list("hpa");
         hpas.iter()
             .filter(|hpa| Namespace::condition(hpa, "ScalingActive") == "True/ValidMetricFound")
             .count()

@@ -9,7 +9,6 @@ use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
-use serde_json::Value;
 
 use crate::SharedGuard;
 
@@ -62,17 +61,16 @@ pub(crate) fn kubectl(cluster: &TestCluster, arguments: &[&str]) -> String {
 
 /// Returns `spec.replicas` of the Deployment.
 pub(crate) fn replicas(cluster: &TestCluster) -> u32 {
-    let output = "-o=jsonpath={.spec.replicas}";
-    kubectl(cluster, &["get", "deployment/torchserve", output])
-        .parse()
-        .unwrap()
+    let deployment = cluster
+        .api()
+        .get("models", "deployment", "torchserve")
+        .unwrap();
+    u32::try_from(deployment["spec"]["replicas"].as_u64().unwrap()).unwrap()
 }
 
 /// Asserts that every pod that is not terminating has the sidecar.
 pub(crate) fn assert_injected(cluster: &TestCluster) {
-    let pods = kubectl(cluster, &["get", "pods", "-o=json"]);
-    let pods: Value = serde_json::from_str(&pods).unwrap();
-    let pods = pods["items"].as_array().unwrap();
+    let pods = cluster.api().objects("models", "pod", "").unwrap();
     let alive = pods
         .iter()
         .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
