@@ -52,9 +52,11 @@ fn respond(path: &str) -> Response {
 /// Runs a command on a terminal of this type.
 fn on_terminal(test: &str, command: &str, term: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_pushscale");
+    // Under nohup, too, it ends with its terminal.
+    let command = format!("env --default-signal=HUP {program} {command}");
     let mut script = Command::new("script");
     script
-        .args(["-qec", &format!("{program} {command}"), "/dev/null"])
+        .args(["-qec", &command, "/dev/null"])
         .env("KUBECONFIG", api_server::start(test, respond))
         .env("TERM", term)
         .env_remove("NO_COLOR")
