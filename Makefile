@@ -43,14 +43,24 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	.ci/step programs $(MAKE) --no-print-directory programs
 	@# Side by side: each build ends with minutes of work for one core.
 	.ci/step build $(MAKE) --no-print-directory -j3 --output-sync=line static-sidecar static-aggregator test-build
-	@# Side by side: the tests of sockets wait nine tenths of the time, and the first ones on a node most of it.
-	.ci/step test-quick-and-sockets $(MAKE) --no-print-directory -j5 --output-sync=target test-quick test-sockets
-	.ci/step test-cluster $(MAKE) --no-print-directory test-cluster
-	.ci/step test-charts-and-node $(MAKE) --no-print-directory -j2 --output-sync=target test-charts test-node
+	@# Side by side: the tests on a node take longest and wait for pods half of the time, which the others use.
+	.ci/step tests $(MAKE) --no-print-directory -j2 --output-sync=target test-on-node test-elsewhere
 	@echo "All tests passed."
 
-# For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
-# for one core only.
+.PHONY: test-on-node test-elsewhere
+test-on-node:
+	.ci/step test-node $(MAKE) --no-print-directory test-node
+
+test-elsewhere:
+	@# Side by side: the tests of sockets wait nine tenths of the time.
+	.ci/step test-quick-and-sockets $(MAKE) --no-print-directory -j5 --output-sync=target test-quick test-sockets
+	.ci/step test-cluster-and-charts $(MAKE) --no-print-directory -j2 --output-sync=target test-cluster test-charts
+
+# For tests, the programs of the images are built without link-time optimization, and most of our own crates without
+# any: minutes less, of which most have work for one core only.
+NOT_OPTIMIZED = aggregator api certificates daemon external-metrics injector kubernetes testkit
+test test-cluster test-node test-charts test-install: export STATIC_OPTIONS = \
+	$(foreach crate,$(NOT_OPTIMIZED),--config profile.release.package.pushscale-$(crate).opt-level=0)
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_LTO = off
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 1
 test test-cluster test-node test-charts test-install: export CARGO_PROFILE_SIDECAR_LTO = off
@@ -82,14 +92,15 @@ test-torchserve: ## Run the tests of the sidecar next to a real TorchServe
 	.ci/retry $(TEST) --test torchserve
 
 .PHONY: test-cluster
-test-cluster: programs static-aggregator test-build ## Run the tests of the test cluster itself, and those against a real API server
+test-cluster: programs static-aggregator test-build ## Run the tests against a real API server
 	@# They wait most of the time, for controllers and for clocks.
-	RUST_TEST_THREADS=12 .ci/retry $(TEST) --test test_cluster --test cluster
+	RUST_TEST_THREADS=12 .ci/retry $(TEST) --test cluster
 
 .PHONY: test-node
-test-node: programs $(if $(filter node,$(SHAPE)),image) test-build ## Run the tests on a real node with real TorchServe pods (root)
-	@# They wait for pods, those of the installation also for each other. More pods need too much memory.
-	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test node
+test-node: programs $(if $(filter node,$(SHAPE)),image) test-build ## Run the tests of the test cluster itself, and those on a real node with real TorchServe pods (root)
+	@# They wait for pods, those of the installation also for each other. More pods need too much memory, and more nodes
+	@# more instances of inotify than Linux permits a user by default.
+	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test test_cluster --test node
 
 .PHONY: conformance
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
@@ -154,7 +165,7 @@ static-sidecar: auditable cross
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
 static-aggregator: auditable cross
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-certificates -p pushscale-injector -p pushscale-testkit \
+	$(STATIC) --release $(STATIC_OPTIONS) -p pushscale-aggregator -p pushscale-certificates -p pushscale-injector -p pushscale-testkit \
 		--bin pushscale-aggregator --bin pushscale-certificates --bin pushscale-injector --bin pushscale-load
 
 # The Rust standard library and a linker for ARCH=arm64.
@@ -196,8 +207,7 @@ release-dry-run: ## Do everything of a release that needs no network, into targe
 
 .PHONY: test-charts
 test-charts: programs ## Test the charts: rendered, rejected, accepted by an API server
-	@# At low priority, for the tests on a node that measure time.
-	nice -n 19 $(TEST) --test charts
+	$(TEST) --test charts
 
 .PHONY: test-install
 test-install: programs image test-build ## Follow docs/INSTALL.md, docs/MIGRATING.md and helm/plain/README.md on a fresh node, under load (root)
