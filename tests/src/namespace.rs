@@ -174,7 +174,9 @@ impl<'a> Namespace<'a> {
         let start = Instant::now();
         let pods = loop {
             let pods = self.pods("torchserve");
-            if pods.len() == count {
+            // Pods of a former target may be listed, and then be deleted.
+            let is_there = |pod: &Value| self.set_pod_if_there(name_in(pod), "Running", true);
+            if pods.len() == count && pods.iter().all(is_there) {
                 break pods;
             }
             assert!(
@@ -184,12 +186,10 @@ impl<'a> Namespace<'a> {
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
         pods.iter()
             .map(|pod| {
-                let name = text(&pod["metadata"]["name"]);
-                self.set_pod(&name, "Running", true);
-                FakePod::new(&self.name, &name, &text(&pod["metadata"]["uid"]))
+                let uid = pod["metadata"]["uid"].as_str().unwrap();
+                FakePod::new(&self.name, name_in(pod), uid)
             })
             .collect()
     }
@@ -199,11 +199,13 @@ impl<'a> Namespace<'a> {
         self.patch_status(name, phase, ready).unwrap();
     }
 
-    /// The same for a pod that a controller may have deleted in the meantime.
-    pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) {
-        if let Err(error) = self.patch_status(name, phase, ready) {
+    /// The same for a pod that a controller may have deleted in the meantime. Returns whether it is there.
+    pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) -> bool {
+        let set = self.patch_status(name, phase, ready);
+        if let Err(error) = &set {
             assert!(error.to_string().contains("NotFound"), "{error}");
         }
+        set.is_ok()
     }
 
     fn patch_status(&self, name: &str, phase: &str, ready: bool) -> Result<(), ClusterError> {
@@ -479,6 +481,10 @@ impl Certificates {
     pub async fn metrics(&self) -> String {
         crate::http::get(self.admin, "/metrics").await.body
     }
+}
+
+fn name_in(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
 }
 
 async fn until_ready(admin: SocketAddr) {
