@@ -132,3 +132,85 @@ fn keep_while_waiting(inputs: &Inputs<'_>, plan: &mut Plan, steps: &mut Vec<Step
 fn latency(seconds: f64) -> Latency {
     Latency::from_secs_f64(seconds).unwrap_or(Latency::ZERO)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::conditions::{Conditions, Reason};
+    use crate::latency::Latency;
+    use crate::moment::Moment;
+    use crate::pod::{Pod, PodUid};
+    use crate::policy::{Algorithm, Bounds, Policy, TargetLatency};
+    use crate::reading::{Counters, ModelReading, Queue, Reading, ServerState};
+    use crate::scaler::Scaler;
+    use crate::target::{Selector, TargetState};
+
+    /// A pod that gets two requests per second, of 100 ms each, and is stuck after 180.
+    fn reading(millis: u64) -> Reading {
+        let clock = Duration::from_millis(millis);
+        let arrivals = u32::try_from(millis / 500).unwrap();
+        let completed = arrivals.min(180);
+        let waiting = arrivals - completed;
+        Reading {
+            source: 1,
+            sequence: millis,
+            clock,
+            fresh_for: Duration::from_secs(5),
+            server: ServerState::Ready,
+            models: vec![ModelReading {
+                name: "m".to_owned(),
+                queue_latency: Some(Latency::ZERO),
+                counters: Some(Counters {
+                    arrivals: arrivals.into(),
+                    completed: Some(completed.into()),
+                    total_sojourn: Duration::from_millis(100) * completed,
+                    ..Counters::default()
+                }),
+                queue: Some(Queue {
+                    waiting,
+                    in_flight: waiting.min(1),
+                    workers: 1,
+                    batch_size: 1,
+                    ..Queue::default()
+                }),
+                service_time: None,
+            }],
+            ..Reading::blank()
+        }
+    }
+
+    /// Readings that are 1.4 s apart cover seven of ten seconds.
+    #[test]
+    fn a_stuck_pod_stays_stuck_with_fewer_readings() {
+        let target = TargetLatency::new(Latency::from_nanos(1_000_000_000)).unwrap();
+        let policy = Policy {
+            algorithm: Algorithm::Model,
+            ..Policy::new(Bounds::new(1, 1).unwrap(), target)
+        };
+        let mut scaler = Scaler::new(policy, Conditions::default());
+        let uid = PodUid::from("a");
+        scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running("a"));
+        let state = TargetState::Known {
+            replicas: 1,
+            existing: None,
+            selector: Selector::Usable,
+            deletes_slow_first: true,
+        };
+        let mut reason = |millis: u64| {
+            let now = Moment::ORIGIN.plus(Duration::from_millis(millis));
+            scaler.learn(now, &uid, now, &reading(millis)).unwrap();
+            let stuck = &scaler.decide(now, &state).conditions.stuck;
+            stuck.as_ref().map(|condition| condition.reason)
+        };
+        let often: Vec<_> = (500..105_000).step_by(500).map(&mut reason).collect();
+        assert_eq!(often.last(), Some(&Some(Reason::NoRequestsCompleted)));
+        for millis in (106_000..140_000).step_by(1400) {
+            assert_eq!(
+                reason(millis),
+                Some(Reason::NoRequestsCompleted),
+                "{millis} ms"
+            );
+        }
+    }
+}
