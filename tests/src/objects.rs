@@ -22,7 +22,7 @@ pub fn secret(cluster: &TestCluster, name: &str, key: &str) -> String {
 /// Decodes text that an object has in Base64.
 ///
 /// # Panics
-/// It is not such text.
+/// It is not UTF-8 in Base64.
 pub fn decode(text: &Value) -> String {
     let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
     String::from_utf8(bytes).unwrap()

@@ -13,8 +13,6 @@ use serde_json::{Value, json};
 use super::client::{self, Client};
 use super::error::ClusterError;
 
-/// The time limit of a request, as for kubectl.
-const REQUEST_LIMIT: Duration = Duration::from_secs(300);
 /// The field manager of kubectl.
 const FIELD_MANAGER: &str = "kubectl";
 
@@ -25,16 +23,24 @@ pub struct ApiServer {
     cluster: String,
     kubeconfig: PathBuf,
     network: Option<PathBuf>,
+    limit: Duration,
     client: OnceLock<Client>,
 }
 
 impl ApiServer {
     /// Describes the API server of the cluster of this name, in a network namespace or in that of this process.
-    pub(super) fn new(cluster: &str, kubeconfig: PathBuf, network: Option<PathBuf>) -> Self {
+    /// A response is late after the time limit.
+    pub(super) fn new(
+        cluster: &str,
+        kubeconfig: PathBuf,
+        network: Option<PathBuf>,
+        limit: Duration,
+    ) -> Self {
         Self {
             cluster: cluster.to_owned(),
             kubeconfig,
             network,
+            limit,
             client: OnceLock::new(),
         }
     }
@@ -249,7 +255,7 @@ impl ApiServer {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = Client::start(self.kubeconfig.clone(), self.network.clone(), REQUEST_LIMIT)
+        let client = Client::start(self.kubeconfig.clone(), self.network.clone(), self.limit)
             .map_err(self.failed("connect a client".to_owned()))?;
         Ok(self.client.get_or_init(|| client))
     }

@@ -43,6 +43,7 @@ mod sweep;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use control::Request;
 use launch::Supervisor;
@@ -56,6 +57,9 @@ pub(crate) use programs::{provision, provision_for_test};
 pub use shape::Shape;
 pub use shape::skip_unless_ci;
 pub use supervisor::supervise;
+
+/// The time limit of a request, as for kubectl.
+const REQUEST_LIMIT: Duration = Duration::from_secs(300);
 
 /// A running cluster. If this process started it, it stops when this value is dropped.
 #[derive(Debug)]
@@ -301,7 +305,12 @@ impl TestCluster {
         };
         let kubeconfig = site.admin_kubeconfig();
         Self {
-            api: ApiServer::new(site.state.name(), kubeconfig.clone(), network),
+            api: ApiServer::new(
+                site.state.name(),
+                kubeconfig.clone(),
+                network,
+                REQUEST_LIMIT,
+            ),
             kubeconfig,
             site,
             supervisor,

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::http;
-use kube::Error;
-
-use super::client::Client;
+use super::api_server::ApiServer;
 use super::component::{CommandLine, Components, log_tail};
 use super::error::ClusterError;
 use super::identities::{self, API_SERVICE_ADDRESS, NODE_NAME};
@@ -121,27 +118,17 @@ impl Startup {
     fn wait_for_api_server(&mut self, port: u16) -> Result<(), ClusterError> {
         let address = SocketAddr::new(self.site.address(), port);
         self.wait("kube-apiserver", "its port", 120, || accepts(address))?;
-        let client = self.client()?;
+        let api = self.api();
         self.wait("kube-apiserver", "/readyz", 120, || {
-            let ready = client.request(async move |client| {
-                let request = http::Request::get("/readyz").body(Vec::new());
-                client
-                    .request_text(request.map_err(Error::HttpError)?)
-                    .await
-            });
-            ready.is_ok()
+            api.get_path("/readyz").is_ok()
         })
     }
 
     fn wait_for_service_account(&mut self) -> Result<(), ClusterError> {
-        let client = self.client()?;
+        let api = self.api();
         let account = "the default service account";
         self.wait("kube-controller-manager", account, 120, || {
-            client
-                .objects("default", "serviceaccount", async move |accounts| {
-                    accounts.get("default").await
-                })
-                .is_ok()
+            api.get("default", "serviceaccount", "default").is_ok()
         })
     }
 
@@ -153,12 +140,13 @@ impl Startup {
     }
 
     fn wait_for_node(&mut self) -> Result<(), ClusterError> {
-        let client = self.client()?;
+        let api = self.api();
         self.wait("kubelet", "the node to be Ready", 120, || {
-            let node = client.objects("", "node", async move |nodes| nodes.get(NODE_NAME).await);
-            let conditions = node.map(|node| node.data["status"]["conditions"].clone());
-            let conditions = conditions.unwrap_or_default();
-            let mut conditions = conditions.as_array().into_iter().flatten();
+            let node = api.get("", "node", NODE_NAME).unwrap_or_default();
+            let mut conditions = node["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten();
             conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
         })
     }
@@ -179,15 +167,11 @@ impl Startup {
         })
     }
 
-    /// Returns a client that gives up after a moment: the API server may accept a request before it can respond.
-    fn client(&self) -> Result<Client, ClusterError> {
+    /// Returns the API server, with requests that give up after a moment: it may accept one before it can respond.
+    fn api(&self) -> ApiServer {
         // This thread is in the cluster's network, which the client's thread inherits.
-        let client = Client::start(self.site.admin_kubeconfig(), None, Duration::from_secs(2));
-        client.map_err(|reason| ClusterError::Request {
-            name: self.site.state.name().to_owned(),
-            request: "connect a client".to_owned(),
-            reason,
-        })
+        let (name, kubeconfig) = (self.site.state.name(), self.site.admin_kubeconfig());
+        ApiServer::new(name, kubeconfig, None, Duration::from_secs(2))
     }
 
     /// Polls until the condition holds. Returns an error if the time is over, a component has exited, or the cluster
