@@ -58,8 +58,8 @@ impl ModelState {
 
     /// Returns whether requests arrive and none completes, although completed requests are counted.
     ///
-    /// To notice it takes readings of most of the last seconds. Later it does not: on a busy machine, they covered four
-    /// fifths of them now and then, and the condition reported that requests complete again, while none did.
+    /// Noticing it takes readings of most of the last seconds, and keeping it does not: on a busy machine, they covered
+    /// fewer now and then, and the condition reported that requests complete again, while none did.
     pub(super) fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
         let idle = recent_seconds(capacity.service);
         let span = idle.min(300.0);
