@@ -194,12 +194,8 @@ impl<'a> Namespace<'a> {
             .collect()
     }
 
-    /// Sets the status of a pod in place of a kubelet.
-    pub fn set_pod(&self, name: &str, phase: &str, ready: bool) {
-        self.patch_status(name, phase, ready).unwrap();
-    }
-
-    /// The same for a pod that a controller may have deleted in the meantime. Returns whether it is there.
+    /// Sets the status of a pod in place of a kubelet. A controller may have deleted it in the meantime: returns
+    /// whether it is there.
     pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) -> bool {
         let set = self.patch_status(name, phase, ready);
         if let Err(error) = &set {
